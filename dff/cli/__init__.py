@@ -1,0 +1,45 @@
+"""The command line: ``dff`` and its subcommands, thin shells over the rest.
+
+Nothing is computed here; whatever a command does, a script can do through the same functions.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Union
+
+import tyro
+
+from dff.cli.demo import Demo
+from dff.cli.features import Features
+from dff.cli.generate import Generate
+from dff.cli.query import Query
+from dff.cli.render import Render
+from dff.errors import DffError
+
+Command = Union[  # noqa: UP007
+    Annotated[Demo, tyro.conf.subcommand("demo")],
+    Annotated[Query, tyro.conf.subcommand("query")],
+    Annotated[Render, tyro.conf.subcommand("render")],
+    Annotated[Features, tyro.conf.subcommand("features")],
+    Annotated[Generate, tyro.conf.subcommand("generate")],
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``dff``; bad input ends it with one line on standard error and status 1 or 2."""
+    command = tyro.cli(
+        Command,  # type: ignore[arg-type]
+        prog="dff",
+        description="Select anything in a captured 3D scene, then change only that.",
+        args=arguments,
+    )
+    try:
+        command.run()
+    except DffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, run the command again to go on", file=sys.stderr)
+        sys.exit(130)

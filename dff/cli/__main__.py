@@ -1,0 +1,6 @@
+"""``python -m dff.cli``, as ``dff``."""
+
+from dff.cli import main
+
+if __name__ == "__main__":
+    main()

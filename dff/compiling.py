@@ -1,0 +1,81 @@
+"""From words and documents to what the model can render: thresholds found, queries folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from dff.edits.compiled import CompiledEdits
+from dff.edits.document import EditDocument
+from dff.errors import DffError
+from dff.fields.feature_field import FeatureField
+from dff.query.text import TextQuery, embed_query
+from dff.query.threshold import EVEN_ODDS, otsu_threshold
+from dff.selection.field_selection import FieldSelection
+from dff.teachers import Teacher
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Composited hidden features of rays spread over the training views.
+
+    Attributes:
+        hidden: (n, H).
+    """
+
+    hidden: Float[Tensor, "n H"]
+
+
+def choose_threshold(scores: Float[Tensor, " n"]) -> float:
+    """Otsu's threshold, but never below even odds.
+
+    Below 0.5 something that was not asked for matches better, so selecting there would be wrong
+    whatever the histogram looks like (as when the thing asked for is not in the scene at all).
+    """
+    return max(EVEN_ODDS, otsu_threshold(scores))
+
+
+def compile_query(
+    query: TextQuery,
+    teacher: Teacher,
+    field: FeatureField,
+    surface: Surface,
+    softness: float = 0.0,
+) -> FieldSelection:
+    """A text query as a selection; its threshold is chosen on the surface where none is given."""
+    embedding = embed_query(teacher, query)
+    decoder = field.decoder.weight
+    selection = FieldSelection.make(embedding, decoder, EVEN_ODDS, softness)
+    threshold = query.threshold
+    if threshold is None:
+        threshold = choose_threshold(selection.scores(surface.hidden))
+    return FieldSelection(selection.query, selection.folded, threshold, softness)
+
+
+def compile_document(
+    document: EditDocument, teacher: Teacher, field: FeatureField | None, surface: Surface
+) -> CompiledEdits:
+    """The enabled steps of a document, with their selections resolved.
+
+    Raises:
+        DffError: the model has no features, or a step selects nothing.
+    """
+    steps = [(number, step) for number, step in enumerate(document.steps, 1) if step.enabled]
+    if steps and field is None:
+        raise DffError("this scene was trained without features: it cannot be edited by name")
+    selections = []
+    for number, step in steps:
+        assert field is not None
+        selection = compile_query(
+            step.selection.query(), teacher, field, surface, step.selection.softness
+        )
+        best = float(selection.scores(surface.hidden).max())
+        if best < selection.threshold:
+            raise DffError(
+                f"step {number} selects nothing: {', '.join(step.selection.text)!r} scores at most "
+                f"{best:.2f}, its threshold is {selection.threshold:.2f}"
+            )
+        selections.append(selection)
+    return CompiledEdits(tuple(selections), tuple(step.operation for _, step in steps))

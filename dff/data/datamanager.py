@@ -1,0 +1,104 @@
+"""The data manager: nerfstudio's ray batches with a teacher-feature target for every ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.datamanagers.base_datamanager import (
+    VanillaDataManager,
+    VanillaDataManagerConfig,
+)
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from PIL import UnidentifiedImageError
+
+from dff.checkpoint import TeacherRecord
+from dff.data.capture_check import check_capture, check_transforms
+from dff.data.feature_cache import FeatureCache, default_cache_root
+from dff.data.feature_maps import FeatureMaps
+from dff.errors import DffError
+from dff.teachers import Teacher, get_teacher
+
+
+@dataclass
+class DFFDataManagerConfig(VanillaDataManagerConfig):
+    """Configuration of the data manager."""
+
+    _target: type = field(default_factory=lambda: DFFDataManager)
+    teacher: Annotated[str | None, tyro.conf.Suppress] = None
+    """Set by the pipeline."""
+    feature_cache: Path | None = None
+    """Folder of the feature cache; by default $DFF_CACHE or ~/.cache/dff/features."""
+
+
+class DFFDataManager(VanillaDataManager[InputDataset]):
+    """Adds ``batch["features"]``, the teacher's features at each ray's pixel, while training."""
+
+    config: DFFDataManagerConfig
+
+    def __init__(
+        self,
+        config: DFFDataManagerConfig,
+        device: torch.device | str = "cpu",
+        test_mode: str = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.teacher: Teacher | None = None
+        self.features: FeatureMaps | None = None
+        data = config.data or config.dataparser.data
+        check_transforms(Path(data))
+        if config.teacher is not None and test_mode == "val":
+            # Before the images are read: a teacher that is not there should cost no waiting.
+            self.teacher = get_teacher(config.teacher, device=str(device))
+        with clear_errors(Path(data)):
+            super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # type: ignore[arg-type]
+
+    def create_train_dataset(self) -> InputDataset:
+        """The training images, checked; their features are encoded where they are missing."""
+        outputs = self.train_dataparser_outputs
+        if self.test_mode == "val":
+            check_capture(outputs)
+        dataset = super().create_train_dataset()
+        if self.teacher is not None:
+            cache = FeatureCache(self.config.feature_cache or default_cache_root(), self.teacher)
+            self.features = cache.ensure(outputs.image_filenames)
+            dataset.metadata["teacher"] = TeacherRecord.of(self.teacher)
+        return dataset
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict[str, Any]]:
+        """The next batch of rays with their colours and features."""
+        bundle, batch = super().next_train(step)
+        if self.features is not None:
+            index = batch["indices"].cpu()
+            cameras = self.train_dataset.cameras
+            image = index[:, 0]
+            batch["features"] = self.features.sample(
+                image,
+                index[:, 1],
+                index[:, 2],
+                cameras.height[image, 0].cpu(),
+                cameras.width[image, 0].cpu(),
+            )
+        return bundle, batch
+
+
+@contextmanager
+def clear_errors(data: Path) -> Iterator[None]:
+    """Turn what nerfstudio's dataparsers and datasets raise on bad captures into one line."""
+    try:
+        yield
+    except DffError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DffError(f"cannot read an image of {data}: {error}") from error
+    except (OSError, AssertionError, ValueError, KeyError, IndexError) as error:
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DffError(f"cannot read the capture {data}: {text}") from error

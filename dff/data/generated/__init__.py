@@ -1,0 +1,1 @@
+"""Generated scenes and pictures: ray-cast table-tops with known geometry and labels."""

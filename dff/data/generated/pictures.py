@@ -1,0 +1,331 @@
+"""Randomised pictures for training a teacher: geometry is cast once, paint is chosen later.
+
+A picture is kept as five bytes a pixel: which surface is seen (a *slot*: background, table, or part
+p of thing i), how much light falls on it, how much is mirrored, and two pattern values. `Painter`
+turns such buffers into any number of differently coloured pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dff.data.generated.layout import SceneObject, arrange, footprint, sample_pose
+from dff.data.generated.materials import (
+    ROW_LENGTH,
+    Material,
+    colour_names,
+    pattern_values,
+    plain,
+    sample_colour,
+    sample_look,
+    sample_pattern,
+)
+from dff.data.generated.objects import PART_NAMES, object_names
+from dff.data.generated.raycast import Geometry, RayCaster, interpolate, merge
+
+Array = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+
+MAX_THINGS = 6
+BACKGROUND_SLOT, TABLE_SLOT, FIRST_SLOT = 0, 1, 2
+SLOTS = FIRST_SLOT + MAX_THINGS * len(PART_NAMES)
+LIGHT_RANGE = 2.0
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """One picture before it is painted.
+
+    Attributes:
+        planes: (5, H, W) uint8: slot, light, mirror, first and second pattern value. Light is
+            stored as ``255 sqrt(light / LIGHT_RANGE)``, mirrored light likewise in [0, 1].
+        names: (MAX_THINGS,) index into `object_names` of each thing, -1 where there is none.
+    """
+
+    planes: Bytes
+    names: NDArray[np.int8]
+
+
+def table_geometry(half: float, cells: int, owner: int = 0, part: int = 0) -> Geometry:
+    """A square table top ``|x|, |y| <= half`` at z = 0, finer towards its middle."""
+    t = np.linspace(-1, 1, cells + 1)
+    x = half * (0.3 * t + 0.7 * t**3)
+    gx, gy = np.meshgrid(x, x, indexing="ij")
+    points = np.stack([gx, gy, np.zeros_like(gx)], -1).reshape(-1, 3)
+    i, j = np.meshgrid(np.arange(cells), np.arange(cells), indexing="ij")
+    a = (i * (cells + 1) + j).ravel()
+    b, c = a + cells + 1, a + 1
+    d = b + 1
+    faces = np.concatenate([np.stack([a, b, d], 1), np.stack([a, d, c], 1)])
+    return Geometry(
+        vertices=points,
+        normals=np.tile([0.0, 0.0, 1.0], (len(points), 1)),
+        local=points,
+        faces=faces,
+        face_owner=np.full(len(faces), owner),
+        face_part=np.full(len(faces), part),
+    )
+
+
+def render_buffers(
+    names: list[str], rng: np.random.Generator, views: int = 3, size: int = 192
+) -> list[Buffers]:
+    """Puts the named things on a table and looks at them from a few sides.
+
+    Args:
+        names: at most `MAX_THINGS` names.
+        rng: source of shapes, places, cameras and lights.
+        views: pictures of this one layout.
+        size: height and width in pixels.
+    """
+    things = _things(names, rng)
+    geometry = merge(
+        [table_geometry(rng.uniform(2.5, 8.0), 44)] + [thing.geometry() for thing in things]
+    )
+    caster = RayCaster(geometry)
+    openness = caster.openness(14, rng)
+    codes = np.full(MAX_THINGS, -1, np.int8)
+    codes[: len(names)] = [object_names().index(name) for name in names]
+    patterns = [sample_pattern(rng, flat=True)] + [sample_pattern(rng) for _ in names]
+    sky = sample_pattern(rng)
+    result = []
+    for _ in range(views):
+        origin, directions = _camera(things, rng, size)
+        planes = _trace(caster, openness, patterns, sky, origin, directions, rng)
+        result.append(Buffers(planes.reshape(5, size, size), codes))
+    return result
+
+
+def _things(names: list[str], rng: np.random.Generator) -> list[SceneObject]:
+    # The paint is chosen later; any will do here.
+    look = sample_look("ball", np.random.default_rng(0))
+    loose, outlines, drops = [], [], []
+    for k, name in enumerate(names):
+        thing = SceneObject(
+            instance=k + 1,
+            name=name,
+            shape_seed=int(rng.integers(2**31)),
+            pattern_seed=0,
+            look=look,
+            rotation=tuple(map(tuple, sample_pose(name, rng))),
+            position=(0.0, 0.0, 0.0),
+            scale=float(rng.uniform(0.75, 1.25)),
+            detail=int(rng.integers(16, 25)),
+        )
+        points = thing.geometry().vertices
+        loose.append(thing)
+        outlines.append(footprint(points))
+        drops.append(-points[:, 2].min())
+    places = arrange(outlines, rng, spread=rng.uniform(0.4, 1.1), gap=rng.uniform(0.0, 0.15))
+    return [
+        SceneObject(
+            **{
+                **{f: getattr(thing, f) for f in thing.__dataclass_fields__},
+                "position": (float(x), float(y), float(drop)),
+            }
+        )
+        for thing, (x, y), drop in zip(loose, places, drops, strict=True)
+    ]
+
+
+def _camera(things: list[SceneObject], rng: np.random.Generator, size: int) -> tuple[Array, Array]:
+    """Camera centre (3,) and (size * size, 3) unit ray directions."""
+    chosen = things[int(rng.integers(len(things)))]
+    target = np.array(chosen.position) + [0, 0, 0.35] + rng.normal(size=3) * [0.25, 0.25, 0.1]
+    half = np.tan(np.radians(rng.uniform(28, 65)) / 2)
+    share = rng.uniform(0.2, 0.62)
+    away = 1.0 / (share * 2 * half)
+    # Low views as well as high ones, but few straight down.
+    lift = np.radians(rng.uniform(8, 72))
+    turn = rng.uniform(0, 2 * np.pi)
+    back = np.array([np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)])
+    origin = target + away * back
+    origin[2] = max(origin[2], 0.15)
+    forward = target - origin
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0, 0, 1.0])
+    right /= np.linalg.norm(right)
+    up = np.cross(right, forward)
+    roll = rng.normal() * 0.1
+    right, up = np.cos(roll) * right + np.sin(roll) * up, np.cos(roll) * up - np.sin(roll) * right
+    s = (np.arange(size) + 0.5) / size * 2 - 1
+    x, y = np.meshgrid(s, -s)
+    directions = forward + half * (x.reshape(-1, 1) * right + y.reshape(-1, 1) * up)
+    return origin, directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def _trace(
+    caster: RayCaster,
+    openness: Array,
+    patterns: list,
+    sky,
+    origin: Array,
+    directions: Array,
+    rng: np.random.Generator,
+) -> Bytes:
+    geometry = caster.geometry
+    hits = caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
+    hit = hits.face >= 0
+    packed = np.concatenate([geometry.normals, geometry.local, openness[:, None]], 1)
+    values = interpolate(geometry, hits, packed)
+    normal, local, open_ = values[:, :3], values[:, 3:6], values[:, 6]
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    view = directions[hit]
+    normal = np.where((normal * view).sum(1, keepdims=True) > 0, -normal, normal)
+    owner = geometry.face_owner[hits.face[hit]]
+    part = geometry.face_part[hits.face[hit]]
+
+    # Light: a key light with a soft edge, the sky, sometimes a fill light from elsewhere.
+    lift, turn = np.radians(rng.uniform(22, 85)), rng.uniform(0, 2 * np.pi)
+    key = np.array([np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)])
+    strength = 0.0 if rng.random() < 0.12 else rng.uniform(0.25, 1.1)
+    ambient = rng.uniform(0.25, 0.8) if strength else rng.uniform(0.7, 1.1)
+    soft = rng.uniform(0.02, 0.4)
+    toward = key + rng.normal(size=normal.shape) * soft * 0.5
+    toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+    bumped = normal.copy()
+    on_table = owner == 0
+    if rng.random() < 0.5:
+        bumped[on_table] += _bumps(local[on_table], rng)
+        bumped /= np.linalg.norm(bumped, axis=1, keepdims=True)
+    point = origin + hits.distance[hit][:, None] * view
+    facing = np.maximum((bumped * key).sum(1), 0.0)
+    lit = facing > 0
+    lit[lit] = ~caster.blocked(point[lit] + 5e-3 * normal[lit], toward[lit])
+    light = ambient * open_ * (0.7 + 0.3 * bumped[:, 2]) + strength * facing * lit
+    if rng.random() < 0.4:
+        fill = rng.normal(size=3)
+        fill[2] = abs(fill[2])
+        fill /= np.linalg.norm(fill)
+        light += rng.uniform(0.1, 0.4) * np.maximum((bumped * fill).sum(1), 0) * open_
+    middle = key - view
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    mirror = (
+        max(strength, 0.2) * lit * np.maximum((normal * middle).sum(1), 0.0) ** rng.uniform(15, 150)
+    )
+
+    n1, n2 = np.zeros(len(owner)), np.zeros(len(owner))
+    for k, pattern in enumerate(patterns):
+        mine = owner == k
+        if mine.any():
+            n1[mine], n2[mine] = pattern_values(pattern, local[mine] * (1.0 if k else 0.6))
+    planes = np.zeros((5, len(hit)), np.uint8)
+    slot = np.where(on_table, TABLE_SLOT, FIRST_SLOT + (owner - 1) * len(PART_NAMES) + part)
+    planes[0, hit] = slot
+    planes[1, hit] = np.clip(255 * np.sqrt(light / LIGHT_RANGE), 0, 255)
+    planes[2, hit] = np.clip(255 * np.sqrt(np.clip(mirror, 0, 1)), 0, 255)
+    planes[3, hit], planes[4, hit] = 255 * n1, 255 * n2
+    away = ~hit
+    b1, b2 = pattern_values(sky, directions[away] * rng.uniform(0.2, 1.2))
+    slope = rng.normal(size=3) * 0.3
+    shade = np.clip(rng.uniform(0.3, 1.2) * (1 + directions[away] @ slope), 0.05, 1.6)
+    planes[1, away] = 255 * np.sqrt(shade / LIGHT_RANGE)
+    planes[3, away], planes[4, away] = 255 * b1, 255 * b2
+    return planes
+
+
+def _bumps(points: Array, rng: np.random.Generator) -> Array:
+    """(N, 3) tilt of the normal of an embossed or woven cloth."""
+    pitch, depth = rng.uniform(25, 70), rng.uniform(0.1, 0.6)
+    turn = rng.uniform(0, np.pi)
+    u = points[:, 0] * np.cos(turn) + points[:, 1] * np.sin(turn)
+    v = points[:, 1] * np.cos(turn) - points[:, 0] * np.sin(turn)
+    # Slope of h = sin(pitch u) sin(pitch v), which is a lattice of dimples.
+    du = depth * np.cos(pitch * u) * np.sin(pitch * v)
+    dv = depth * np.sin(pitch * u) * np.cos(pitch * v)
+    x, y = du * np.cos(turn) - dv * np.sin(turn), du * np.sin(turn) + dv * np.cos(turn)
+    return np.stack([x, y, np.zeros_like(x)], 1)
+
+
+class NameDeck:
+    """Deals names so that every name comes up equally often."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._deck: list[str] = []
+
+    def deal(self, count: int) -> list[str]:
+        """The next ``count`` names."""
+        while len(self._deck) < count:
+            self._deck += [str(name) for name in self._rng.permutation(object_names())]
+        dealt, self._deck = self._deck[:count], self._deck[count:]
+        return dealt
+
+
+class Painter:
+    """Draws paint for batches of buffers.
+
+    Args:
+        rng: source of the paint.
+        variants: looks kept ready for each name and colour.
+    """
+
+    def __init__(self, rng: np.random.Generator, variants: int = 24) -> None:
+        self._rng = rng
+        names, colours = object_names(), colour_names()
+        self._variants = variants
+        # Column 0: a look from the world; column 1 + c: painted in colour c.
+        shape = (len(names), 1 + len(colours), variants, len(PART_NAMES), ROW_LENGTH)
+        self._rows = np.zeros(shape, np.float32)
+        self._colour = np.zeros(shape[:3], np.int64)
+        for n, name in enumerate(names):
+            for c, colour in enumerate((None, *colours)):
+                for v in range(variants):
+                    look = sample_look(name, rng, colour)
+                    self._rows[n, c, v] = look.table()
+                    self._colour[n, c, v] = colours.index(look.colour)
+
+    def paint(self, names: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Chooses paint for B pictures.
+
+        Args:
+            names: (B, MAX_THINGS) as in `Buffers.names`.
+
+        Returns:
+            (B, SLOTS, ROW_LENGTH) material rows, and (B, 1 + MAX_THINGS) colour index of the table
+            and of each thing, -1 where there is no one colour.
+        """
+        rng, batch, colours = self._rng, len(names), colour_names()
+        natural = rng.random((batch, MAX_THINGS)) < np.where(rng.random((batch, 1)) < 0.5, 0.7, 0.1)
+        # Few colours to a picture, so that neighbours often share one.
+        palette = rng.integers(0, len(colours), (batch, 6))
+        width = rng.integers(1, 7, (batch, 1))
+        pick = (rng.random((batch, MAX_THINGS)) * width).astype(int)
+        column = np.where(natural, 0, 1 + np.take_along_axis(palette, pick, 1))
+        variant = rng.integers(0, self._variants, (batch, MAX_THINGS))
+        code = np.maximum(names, 0)
+        rows = np.zeros((batch, SLOTS, ROW_LENGTH), np.float32)
+        rows[:, FIRST_SLOT:] = self._rows[code, column, variant].reshape(batch, -1, ROW_LENGTH)
+        labels = np.full((batch, 1 + MAX_THINGS), -1)
+        labels[:, 1:] = np.where(names >= 0, self._colour[code, column, variant], -1)
+        for b in range(batch):
+            rows[b, BACKGROUND_SLOT] = self._surface(rng)[0].row()
+            material, colour = self._surface(rng)
+            rows[b, TABLE_SLOT] = material.row()
+            labels[b, 0] = -1 if colour is None else colours.index(colour)
+        return rows, labels
+
+    @staticmethod
+    def _surface(rng: np.random.Generator) -> tuple[Material, str | None]:
+        """Paint of a table or a wall, and its colour where it has one."""
+        if rng.random() < 0.25:
+            return plain(sample_colour("white", rng), rng.uniform(0, 0.3)), "white"
+        colour = str(rng.choice(colour_names()))
+        first = sample_colour(colour, rng)
+        gloss = float(rng.uniform(0, 0.4))
+        if rng.random() < 0.35:
+            return plain(first, gloss), colour
+        mild = rng.random() < 0.75
+        if mild:
+            factor = rng.uniform(0.7, 1.0)
+            second = (first[0] * factor, first[1] * factor, first[2] * factor)
+        else:
+            second = sample_colour(str(rng.choice(colour_names())), rng)
+        weight = rng.random()
+        row = Material(
+            first, second, weight, 1 - weight, rng.uniform(0.3, 0.7), rng.uniform(1, 15), gloss
+        )
+        return row, colour if mild else None

@@ -1,0 +1,43 @@
+"""Sets of training pictures on disk: shards of a few hundred, each written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dff.data.generated.pictures import NameDeck, render_buffers
+
+
+def write_shard(path: Path, count: int, seed: int, *, views: int = 3, size: int = 192) -> None:
+    """Writes ``count`` pictures as an ``.npz`` with ``planes`` (N, 5, H, W) and ``names`` (N, K).
+
+    Args:
+        path: the file; it appears only once complete.
+        count: number of pictures.
+        seed: seeds everything in the shard.
+        views: pictures taken of one layout.
+        size: height and width of a picture in pixels.
+    """
+    rng = np.random.default_rng(seed)
+    deck = NameDeck(rng)
+    buffers = []
+    while len(buffers) < count:
+        buffers += render_buffers(deck.deal(int(rng.integers(2, 7))), rng, views=views, size=size)
+    buffers = buffers[:count]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.savez(
+            file,
+            planes=np.stack([b.planes for b in buffers]),
+            names=np.stack([b.names for b in buffers]),
+        )
+    part.replace(path)
+
+
+def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """``planes`` (N, 5, H, W) uint8 and ``names`` (N, K) int8 of a shard."""
+    with np.load(path) as data:
+        return data["planes"], data["names"]

@@ -1,0 +1,64 @@
+"""An edit document made ready for one model: each enabled step with its selection resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dff.edits.apply import apply_edits, apply_operations
+from dff.edits.operations import Delete, Extract, Opacity, Operation
+
+
+class PointSelection(Protocol):
+    """Anything that gives a soft mask from hidden features."""
+
+    def mask(self, hidden: Float[Tensor, "*batch H"]) -> Float[Tensor, "*batch"]: ...
+
+
+@dataclass(frozen=True)
+class CompiledEdits:
+    """Selections and operations in the order of the document.
+
+    Attributes:
+        selections: one per operation.
+        operations: what is done.
+    """
+
+    selections: tuple[PointSelection, ...]
+    operations: tuple[Operation, ...]
+
+    @property
+    def changes_opacity(self) -> bool:
+        """Whether any step changes what light passes through; then the sampler must see it."""
+        return any(isinstance(op, (Delete, Extract, Opacity)) for op in self.operations)
+
+    def masks(self, hidden: Float[Tensor, "*batch H"]) -> list[Float[Tensor, "*batch"]]:
+        """Soft mask of every step at the same points."""
+        return [selection.mask(hidden) for selection in self.selections]
+
+    def apply(
+        self,
+        density: Float[Tensor, "*batch samples 1"],
+        deltas: Float[Tensor, "*batch samples 1"],
+        rgb: Float[Tensor, "*batch samples 3"],
+        masks: Sequence[Float[Tensor, "*batch samples"]],
+    ) -> tuple[Float[Tensor, "*batch samples 1"], Float[Tensor, "*batch samples 3"]]:
+        """Edited alphas and colours of ray samples."""
+        return apply_edits(density, deltas, rgb, self.operations, masks)
+
+    def kept_share(self, masks: Sequence[Float[Tensor, "*batch"]]) -> Float[Tensor, "*batch 1"]:
+        """Share of the alpha that the steps leave at each point, in [0, 1]."""
+        one = torch.ones_like(masks[0])[..., None]
+        flat = torch.zeros(*one.shape[:-1], 3, dtype=one.dtype, device=one.device)
+        pairs = [
+            (op, mask)
+            for op, mask in zip(self.operations, masks, strict=True)
+            if isinstance(op, (Delete, Extract, Opacity))
+        ]
+        kept, _ = apply_operations(one, flat, [p[0] for p in pairs], [p[1] for p in pairs])
+        return kept

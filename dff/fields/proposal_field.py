@@ -1,0 +1,50 @@
+"""The proposal network: a small density field that tells the sampler where to look."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from nerfstudio.field_components.activations import trunc_exp
+from torch import Tensor, nn
+
+from dff.fields.blocks import ResolvedImplementation, grid_encoding, mlp
+from dff.fields.contraction import to_unit_cube
+from dff.fields.hash_encoding import GridShape
+
+
+class ProposalField(nn.Module):
+    """Density alone, from a coarse hash grid and a one-layer MLP.
+
+    Args:
+        aabb: scene box, ``(2, 3)``.
+        grid: its hash grid.
+        hidden_dim: width of the MLP.
+        average_init_density: scale of the density at the first step, in 1 / world unit.
+        contracted: contract unbounded space into a cube; otherwise the scene box alone counts.
+        implementation: ``tcnn`` or ``torch``.
+    """
+
+    aabb: Tensor
+
+    def __init__(
+        self,
+        aabb: Float[Tensor, "2 3"],
+        grid: GridShape,
+        hidden_dim: int,
+        average_init_density: float,
+        contracted: bool,
+        implementation: ResolvedImplementation,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("aabb", aabb)
+        self.contracted = contracted
+        self.average_init_density = average_init_density
+        self.encoding = grid_encoding(grid, implementation)
+        self.mlp = mlp(grid.out_dim, hidden_dim, 1, 1, implementation)
+
+    def density_fn(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
+        """Density in 1 / world unit at world positions (the name nerfstudio's sampler expects)."""
+        unit = to_unit_cube(positions, self.aabb, self.contracted)
+        inside = ((unit > 0.0) & (unit < 1.0)).all(dim=-1, keepdim=True)
+        raw = self.mlp(self.encoding(unit.reshape(-1, 3)))
+        raw = raw.view(*positions.shape[:-1], 1).to(positions.dtype)
+        return self.average_init_density * trunc_exp(raw) * inside

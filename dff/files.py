@@ -1,0 +1,53 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dff.errors import DffError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def disk_full_error(path: Path) -> DffError:
+    """The one sentence for a full disk, naming where it happened."""
+    return DffError(
+        f"disk full while writing {path}: free some space and run again "
+        "(what was already finished is kept)"
+    )
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path``; on success it takes that name, else it is removed.
+
+    The content is flushed to the disk before the rename, so after a crash ``path`` holds either
+    its old content or the whole new one. Parent folders are made as needed.
+
+    Raises:
+        DffError: when the disk is full or the place cannot be written to.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full_error(path) from error
+        raise DffError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

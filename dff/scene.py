@@ -1,0 +1,241 @@
+"""A trained scene that a script can hold: load once, then ask and render."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+import yaml
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.engine.trainer import TrainerConfig
+from torch import Tensor
+
+from dff.compiling import Surface, compile_document, compile_query
+from dff.edits.compiled import CompiledEdits
+from dff.edits.document import EditDocument
+from dff.errors import DffError
+from dff.pipeline import DFFPipeline, DFFPipelineConfig
+from dff.query.text import TextQuery
+from dff.selection.field_selection import FieldSelection
+from dff.teachers import Teacher, get_teacher
+from dff.trainer import DAMAGED, latest_checkpoint
+
+Split = Literal["train", "eval", "all"]
+# Enough pixels that a thing covering a thousandth of the photos is seen twenty times.
+SURFACE_RAYS = 20_000
+
+
+@dataclass(frozen=True)
+class View:
+    """One of the capture's own cameras.
+
+    Attributes:
+        name: stem of the image file.
+        path: the image file.
+        camera: one camera, at the size of the image on disk.
+        split: ``train`` or ``eval``.
+    """
+
+    name: str
+    path: Path
+    camera: Cameras
+    split: Literal["train", "eval"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.camera.height.item()), int(self.camera.width.item())
+
+
+class Scene:
+    """A trained scene.
+
+    Example:
+        >>> scene = dff.load("outputs/fruit/dff/2026-01-01_120000/config.yml")
+        >>> apple = scene.select(TextQuery(("apple",), ("banana", "table")))
+        >>> outputs = scene.render(scene.views("eval")[0].camera, selection=apple)
+        >>> outputs["rgb"].shape, outputs["relevancy"].shape  # (h, w, 3), (h, w, 1)
+    """
+
+    def __init__(self, pipeline: DFFPipeline, config: TrainerConfig, checkpoint: Path) -> None:
+        self.pipeline = pipeline
+        self.config = config
+        self.checkpoint = checkpoint
+        self.model = pipeline.dff_model
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The teacher, for its text tower; loaded when first needed."""
+        name = self.pipeline.config.teachers
+        teacher = get_teacher(name, device=str(self.model.device))
+        record = self.model.teacher_record
+        if record is not None and record.fingerprint != teacher.fingerprint:
+            raise DffError(
+                f"this scene was distilled from teacher '{name}' with other weights "
+                f"({record.fingerprint[:12]}, here {teacher.fingerprint[:12]}): train it again"
+            )
+        return teacher
+
+    @cached_property
+    def surface(self) -> Surface:
+        """Hidden features seen by pixels spread evenly over the training views."""
+        if self.model.feature_field is None:
+            raise DffError("this scene was trained without features: it cannot be queried")
+        cameras = self.pipeline.datamanager.train_dataset.cameras
+        generator = torch.Generator().manual_seed(0)
+        image = torch.randint(0, len(cameras), (SURFACE_RAYS,), generator=generator)
+        size = torch.stack([cameras.height[image, 0], cameras.width[image, 0]], dim=-1).cpu()
+        coordinates = torch.rand(SURFACE_RAYS, 2, generator=generator) * size
+        rays = cameras.generate_rays(camera_indices=image[:, None], coords=coordinates)
+        hidden = self._render_rays(rays, hidden=True)["hidden_features"]
+        return Surface(hidden)
+
+    @property
+    def training_cameras(self) -> Cameras:
+        """All training cameras, at the size of the images on disk."""
+        return self.pipeline.datamanager.train_dataparser_outputs.cameras
+
+    def views(self, split: Split = "all", names: Sequence[str] | None = None) -> list[View]:
+        """The capture's own cameras.
+
+        Args:
+            split: which of them; ignored where ``names`` are given.
+            names: stems of image files, in the order wanted.
+
+        Raises:
+            DffError: a name that no image has, or a split without images.
+        """
+        found = [*self._split("train"), *self._split("eval")]
+        if names is not None:
+            by_name = {view.name: view for view in found}
+            unknown = [name for name in names if name not in by_name]
+            if unknown:
+                known = ", ".join(sorted(by_name)[:8])
+                raise DffError(f"no image is called '{unknown[0]}': there are {known}, ...")
+            return [by_name[name] for name in names]
+        chosen = [view for view in found if split in ("all", view.split)]
+        if not chosen:
+            raise DffError(f"the capture has no images in split '{split}'")
+        return sorted(chosen, key=lambda view: view.name)
+
+    def _split(self, split: Literal["train", "eval"]) -> list[View]:
+        manager = self.pipeline.datamanager
+        outputs = manager.dataparser.get_dataparser_outputs("train" if split == "train" else "val")
+        return [
+            View(path.stem, path, outputs.cameras[index : index + 1], split)
+            for index, path in enumerate(outputs.image_filenames)
+        ]
+
+    def select(self, query: TextQuery, softness: float = 0.0) -> FieldSelection:
+        """Turn a text query into a selection.
+
+        Raises:
+            DffError: no features, a teacher without text, or a word it does not know.
+        """
+        surface = self.surface
+        assert self.model.feature_field is not None
+        return compile_query(query, self.teacher, self.model.feature_field, surface, softness)
+
+    def compile(self, document: EditDocument) -> CompiledEdits:
+        """Make an edit document ready to render; the document stays as it is."""
+        if not any(step.enabled for step in document.steps):
+            return CompiledEdits((), ())
+        return compile_document(document, self.teacher, self.model.feature_field, self.surface)
+
+    def render(
+        self,
+        camera: Cameras,
+        edits: CompiledEdits | None = None,
+        selection: FieldSelection | None = None,
+        hidden: bool = False,
+        on_rows: Callable[[float], None] | None = None,
+    ) -> dict[str, Tensor]:
+        """Render one camera.
+
+        Args:
+            camera: one camera; its height and width are the size of the result.
+            edits: what is changed.
+            selection: adds ``relevancy`` (h, w, 1).
+            hidden: adds ``hidden_features`` (h, w, H).
+            on_rows: told the share of the picture that is done.
+
+        Returns:
+            ``rgb`` (h, w, 3) in [0, 1], ``accumulation``, ``depth``, ``expected_depth`` (h, w, 1).
+        """
+        rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
+        height, width = rays.origins.shape[:2]
+        outputs = self._render_rays(rays.flatten(), edits, selection, hidden, on_rows)
+        return {name: value.view(height, width, -1) for name, value in outputs.items()}
+
+    @torch.no_grad()
+    def _render_rays(
+        self,
+        rays: RayBundle,
+        edits: CompiledEdits | None = None,
+        selection: FieldSelection | None = None,
+        hidden: bool = False,
+        on_rows: Callable[[float], None] | None = None,
+    ) -> dict[str, Tensor]:
+        chunk = self.model.config.eval_num_rays_per_chunk
+        parts: list[dict[str, Tensor]] = []
+        for start in range(0, len(rays), chunk):
+            bundle = self.model.collider(rays[start : start + chunk].to(self.model.device))
+            outputs = self.model.render(bundle, edits, selection, hidden)
+            parts.append({name: value.cpu() for name, value in outputs.items()})
+            if on_rows is not None:
+                on_rows(min(1.0, (start + chunk) / len(rays)))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def load(config_path: Path | str, device: str | torch.device | None = None) -> Scene:
+    """Load a trained scene.
+
+    Args:
+        config_path: the ``config.yml`` that training wrote.
+        device: where to; CUDA where it is there, else the CPU.
+
+    Raises:
+        DffError: the file is not there or not a dff configuration, there is no checkpoint, or it
+            does not fit.
+    """
+    config_path = Path(config_path)
+    config = read_config(config_path)
+    checkpoint = latest_checkpoint(config_path.parent / config.relative_model_dir)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    pipeline = config.pipeline.setup(device=device, test_mode="inference")
+    assert isinstance(pipeline, DFFPipeline)
+    pipeline.eval()
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        weights, step = state["pipeline"], state["step"]
+    except DAMAGED as error:
+        raise DffError(f"cannot read checkpoint {checkpoint}: the file is damaged") from error
+    pipeline.load_pipeline(weights, step)
+    return Scene(pipeline, config, checkpoint)
+
+
+def read_config(path: Path) -> TrainerConfig:
+    """Read a ``config.yml`` of ours.
+
+    It is nerfstudio's own format, which can name any Python object: load only files you trust.
+
+    Raises:
+        DffError: missing, unreadable, or of another method.
+    """
+    if path.is_dir():
+        path = path / "config.yml"
+    if not path.exists():
+        raise DffError(f"no such configuration: {path} (training prints where it wrote config.yml)")
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)
+    except (yaml.YAMLError, OSError, ValueError, ImportError, AttributeError) as error:
+        raise DffError(f"cannot read {path}: it is not a nerfstudio config.yml") from error
+    if not isinstance(config, TrainerConfig) or not isinstance(config.pipeline, DFFPipelineConfig):
+        raise DffError(f"{path} is not the configuration of a dff scene: train with `ns-train dff`")
+    return config

@@ -1,0 +1,60 @@
+"""What every teacher can do."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+CANONICAL_PHRASES: tuple[str, ...] = ("object", "things", "stuff", "texture")
+
+
+class Teacher(abc.ABC):
+    """A frozen 2D network that gives a feature map per image and, with a text tower, embeddings.
+
+    Grid: cell (i, j) of an (h, w) map covers the image rectangle
+    ``[i H / h, (i + 1) H / h) x [j W / w, (j + 1) W / w)`` and its value sits at the cell's centre.
+    Features and embeddings have unit length; ``logit_scale * cosine`` is what a softmax takes.
+
+    Attributes:
+        name: the name it is asked for by.
+        dim: D, the length of a feature.
+        fingerprint: hex SHA-256 over weights and preprocessing; another one means other features.
+        logit_scale: what cosine similarity is multiplied with.
+        canonical_phrases: default negatives of a text query.
+    """
+
+    name: str
+    dim: int
+    fingerprint: str
+    logit_scale: float
+    canonical_phrases: tuple[str, ...] = CANONICAL_PHRASES
+
+    @property
+    @abc.abstractmethod
+    def has_text(self) -> bool:
+        """Whether `encode_text` works."""
+
+    @abc.abstractmethod
+    def grid_shape(self, height: int, width: int) -> tuple[int, int]:
+        """The (h, w) of the feature map of an image of this height and width in pixels."""
+
+    @abc.abstractmethod
+    def encode_image(
+        self, image: Float[Tensor, "height width 3"]
+    ) -> Float[Tensor, "grid_height grid_width dim"]:
+        """Unit features of an sRGB image in [0, 1], float32.
+
+        Raises:
+            DffError: if the image is not of shape (H, W, 3).
+        """
+
+    @abc.abstractmethod
+    def encode_text(self, phrases: Sequence[str]) -> Float[Tensor, "phrases dim"]:
+        """Unit embeddings of phrases, float32, one row each in their order.
+
+        Raises:
+            DffError: for no phrases, an empty phrase, or words that the teacher cannot know.
+        """

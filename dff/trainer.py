@@ -1,0 +1,90 @@
+"""nerfstudio's trainer with checkpoints that survive an interruption, and clear errors on load."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
+from nerfstudio.utils.decorators import check_main_thread
+
+from dff.errors import DffError
+from dff.files import atomic_write
+from dff.schedules import ExponentialDecayConfig
+
+# What torch.load raises on files that are no whole checkpoint.
+DAMAGED = (RuntimeError, EOFError, KeyError, ValueError, OSError)
+
+
+@dataclass
+class DFFTrainerConfig(TrainerConfig):
+    """nerfstudio's trainer; learning rates decay over the length of the run unless told."""
+
+    _target: type = field(default_factory=lambda: DFFTrainer)
+
+    def setup(self, **kwargs: Any) -> Any:
+        """Build the trainer."""
+        for group in self.optimizers.values():
+            schedule = group["scheduler"]
+            if isinstance(schedule, ExponentialDecayConfig) and schedule.max_steps is None:
+                schedule.max_steps = self.max_num_iterations
+        return super().setup(**kwargs)
+
+
+class DFFTrainer(Trainer):
+    """Saves whole checkpoints or none; says in one line what is wrong with one it is given."""
+
+    @check_main_thread
+    def save_checkpoint(self, step: int) -> None:
+        """Save model, optimizers and schedules; older checkpoints go once the new one is whole."""
+        pipeline = getattr(self.pipeline, "module", self.pipeline)
+        state = {
+            "step": step,
+            "pipeline": pipeline.state_dict(),
+            "optimizers": {k: v.state_dict() for k, v in self.optimizers.optimizers.items()},
+            "schedulers": {k: v.state_dict() for k, v in self.optimizers.schedulers.items()},
+            "scalers": self.grad_scaler.state_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        path = self.checkpoint_dir / f"step-{step:09d}.ckpt"
+        with atomic_write(path) as stream:
+            stream.write(buffer.getbuffer())
+        if self.config.save_only_latest_checkpoint:
+            for other in self.checkpoint_dir.glob("step-*.ckpt"):
+                if other != path:
+                    other.unlink()
+
+    def _load_checkpoint(self) -> None:
+        """Load what ``--load-dir`` or ``--load-checkpoint`` names.
+
+        Raises:
+            DffError: there is no checkpoint, or it is damaged or of another configuration.
+        """
+        config = self.config
+        if config.load_dir is not None:
+            latest_checkpoint(config.load_dir)
+        if config.load_checkpoint is not None and not config.load_checkpoint.exists():
+            raise DffError(f"no such checkpoint: {config.load_checkpoint}")
+        try:
+            super()._load_checkpoint()
+        except DAMAGED as error:
+            what = " ".join(str(error).split())[:120]
+            raise DffError(
+                f"cannot resume from {config.load_dir or config.load_checkpoint}: {what}"
+            ) from error
+
+
+def latest_checkpoint(folder: Path) -> Path:
+    """The newest ``step-*.ckpt`` of a folder.
+
+    Raises:
+        DffError: there is none.
+    """
+    found = sorted(folder.glob("step-*.ckpt"))
+    if not found:
+        raise DffError(f"no checkpoint in {folder}: training was stopped before it saved one")
+    return found[-1]

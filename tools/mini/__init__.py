@@ -1,0 +1,1 @@
+"""Training of the shipped teacher: batches, losses and figures."""
