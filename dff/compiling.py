@@ -14,6 +14,7 @@ from dff.fields.feature_field import FeatureField
 from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import EVEN_ODDS, otsu_threshold
 from dff.selection.field_selection import FieldSelection
+from dff.selection.surface_snap import SurfaceSnap
 from dff.teachers import Teacher
 
 
@@ -23,9 +24,11 @@ class Surface:
 
     Attributes:
         hidden: (n, H).
+        snap: built from where those rays meet a surface.
     """
 
     hidden: Float[Tensor, "n H"]
+    snap: SurfaceSnap
 
 
 def choose_threshold(scores: Float[Tensor, " n"]) -> float:
@@ -78,4 +81,5 @@ def compile_document(
                 f"{best:.2f}, its threshold is {selection.threshold:.2f}"
             )
         selections.append(selection)
-    return CompiledEdits(tuple(selections), tuple(step.operation for _, step in steps))
+    operations = tuple(step.operation for _, step in steps)
+    return CompiledEdits(tuple(selections), operations, surface.snap)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dff.edits.compiled import CompiledEdits
+from dff.edits.compiled import CompiledEdits, PointMover
 from dff.fields.feature_field import FeatureField
 from dff.rendering import alphas_from_density
 
@@ -20,6 +20,7 @@ def hidden_where(
     feature_field: FeatureField,
     positions: Float[Tensor, "*batch 3"],
     visible: Bool[Tensor, "*batch"],
+    snap: PointMover | None = None,
 ) -> Float[Tensor, "*batch H"]:
     """Hidden features at the visible positions, zero (which every selection leaves out) elsewhere.
 
@@ -27,8 +28,12 @@ def hidden_where(
         feature_field: asked once, for the visible positions alone.
         positions: world positions.
         visible: which of them count.
+        snap: moves positions before they are asked about.
     """
-    found = feature_field.hidden_at(positions[visible])
+    asked = positions[visible]
+    if snap is not None:
+        asked = snap(feature_field.unit_positions(asked), asked)
+    found = feature_field.hidden_at(asked)
     hidden = torch.zeros(
         (*visible.shape, found.shape[-1]), dtype=found.dtype, device=positions.device
     )
@@ -52,7 +57,7 @@ def edited_density_fn(
         gaps = (positions[..., 1:, :] - positions[..., :-1, :]).norm(dim=-1, keepdim=True)
         deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2)
         visible = alphas_from_density(density, deltas)[..., 0] > VISIBLE_ALPHA
-        hidden = hidden_where(feature_field, positions, visible)
+        hidden = hidden_where(feature_field, positions, visible, edits.snap)
         return density * edits.kept_share(edits.masks(hidden))
 
     return edited

@@ -32,5 +32,5 @@ def report_in_one_line() -> None:
         else:
             before(kind, error, traceback)
 
-    hook.reports_dff_errors = True  # type: ignore[attr-defined]
+    hook.reports_dff_errors = True
     sys.excepthook = hook

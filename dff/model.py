@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import torch
-from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from nerfstudio.model_components.losses import (
@@ -19,12 +17,11 @@ from nerfstudio.model_components.losses import (
 from nerfstudio.model_components.ray_samplers import (
     PDFSampler,
     ProposalNetworkSampler,
-    UniformLinDispPiecewiseSampler,
 )
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.model_components.scene_colliders import NearFarCollider
 from nerfstudio.models.base_model import Model
-from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
+from nerfstudio.models.nerfacto import NerfactoModel
 from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn import Parameter
@@ -36,77 +33,11 @@ from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import resolve_implementation
 from dff.fields.feature_field import FeatureField
-from dff.fields.hash_encoding import GridShape
 from dff.fields.proposal_field import ProposalField
-from dff.fields.radiance_field import RadianceField, RadianceShape
+from dff.fields.radiance_field import RadianceField
+from dff.fields.visibility import DensityPrior
+from dff.model_config import DFFModelConfig
 from dff.selection.field_selection import FieldSelection
-
-
-@dataclass
-class DFFModelConfig(NerfactoModelConfig):
-    """Configuration of the DFF model; options of nerfacto keep their names and meaning."""
-
-    _target: type = field(default_factory=lambda: DFFModel)
-    num_levels: int = 8
-    """Number of levels of the radiance field's hash grid."""
-    features_per_level: int = 4
-    """Values per entry of the radiance field's hash grid."""
-    log2_hashmap_size: int = 17
-    """Log2 of the entries per level of the radiance field's hash grid."""
-    max_res: int = 1024
-    """Resolution of the finest level of the radiance field's hash grid."""
-    num_proposal_samples_per_ray: tuple[int, ...] = (64,)
-    """Number of samples per ray for each proposal network."""
-    num_nerf_samples_per_ray: int = 24
-    """Number of samples per ray for the radiance field."""
-    num_proposal_iterations: int = 1
-    """Number of proposal network iterations."""
-    proposal_net_args_list: list[dict] = field(
-        default_factory=lambda: [
-            {"hidden_dim": 16, "log2_hashmap_size": 15, "num_levels": 4, "max_res": 128}
-        ]
-    )
-    """Arguments for the proposal density fields."""
-    proposal_update_every: int = 5
-    """Train the proposal network every n steps after the warm-up."""
-    proposal_warmup: int = 500
-    """Grow n from 1 to proposal_update_every over this many steps."""
-    proposal_weights_anneal_max_num_iters: int = 200
-    """Steps over which the proposal weights are annealed."""
-    distortion_loss_mult: float = 0.01
-    """Distortion loss multiplier."""
-    use_gradient_scaling: bool = True
-    """Scale gradients down near the cameras (no floaters in front of them)."""
-    average_init_density: float = 0.01
-    """Average density at the first step: the scene starts nearly empty and grows."""
-    implementation: Literal["auto", "tcnn", "torch"] = "auto"  # type: ignore[assignment]
-    """tcnn needs CUDA and tiny-cuda-nn; auto takes it where it is there, torch elsewhere."""
-    use_appearance_embedding: bool = False
-    """Whether each training image has an appearance embedding."""
-    appearance_embed_dim: int = 8
-    """Dimension of the appearance embedding."""
-    camera_optimizer: CameraOptimizerConfig = field(
-        default_factory=lambda: CameraOptimizerConfig(mode="off")
-    )
-    """Pose refinement while training; off by default."""
-    eval_num_rays_per_chunk: int = 4096
-    """Rays rendered at once outside training."""
-    train_features: bool = True
-    """Distil the teacher; without it this is a fast radiance field that cannot be queried."""
-    feature_num_levels: int = 6
-    """Number of levels of the feature field's hash grid."""
-    feature_max_res: int = 256
-    """Resolution of the finest level of the feature field's hash grid."""
-    feature_log2_hashmap_size: int = 16
-    """Log2 of the entries per level of the feature field's hash grid."""
-    feature_features_per_level: int = 8
-    """Values per entry of the feature field's hash grid."""
-    feature_hidden_dim: int = 64
-    """Width of the hidden features h(x) that are composited before decoding."""
-    feature_samples_per_ray: int | None = 4
-    """Ray samples, by weight, at which the feature field is evaluated; None is all of them."""
-    feature_loss_mult: float = 1.0
-    """Feature loss multiplier."""
 
 
 class DFFModel(NerfactoModel):
@@ -122,61 +53,28 @@ class DFFModel(NerfactoModel):
         self.implementation = resolve_implementation(config.implementation)
         contracted = not config.disable_scene_contraction
         aabb = self.scene_box.aabb
+        self.prior = self._density_prior(contracted)
         self.field = RadianceField(
             aabb,
             self.num_train_data,
-            RadianceShape(
-                grid=GridShape.geometric(
-                    config.num_levels,
-                    config.base_res,
-                    config.max_res,
-                    config.log2_hashmap_size,
-                    config.features_per_level,
-                ),
-                hidden_dim=config.hidden_dim,
-                appearance_dim=config.appearance_embed_dim
-                if config.use_appearance_embedding
-                else 0,
-                average_init_density=config.average_init_density,
-            ),
+            config.radiance_shape(),
+            self.prior,
             contracted,
             self.implementation,
         )
         self.proposal_networks = torch.nn.ModuleList()
         for level in range(config.num_proposal_iterations):
-            arguments = config.proposal_net_args_list[
-                min(level, len(config.proposal_net_args_list) - 1)
-            ]
-            grid = GridShape.geometric(
-                arguments["num_levels"],
-                config.base_res,
-                arguments["max_res"],
-                arguments["log2_hashmap_size"],
-                arguments.get("features_per_level", 2),
-            )
+            grid, width = config.proposal_shape(level)
             self.proposal_networks.append(
-                ProposalField(
-                    aabb,
-                    grid,
-                    arguments["hidden_dim"],
-                    config.average_init_density,
-                    contracted,
-                    self.implementation,
-                )
+                ProposalField(aabb, grid, width, self.prior, contracted, self.implementation)
             )
-        self.density_fns = [network.density_fn for network in self.proposal_networks]
+        self.density_fns = [cast(ProposalField, p).density_fn for p in self.proposal_networks]
         self.feature_field: FeatureField | None = None
         if config.train_features:
             # The dimension is known once the teacher is, at the latest from the checkpoint.
             self.feature_field = FeatureField(
                 aabb,
-                GridShape.geometric(
-                    config.feature_num_levels,
-                    config.base_res,
-                    config.feature_max_res,
-                    config.feature_log2_hashmap_size,
-                    config.feature_features_per_level,
-                ),
+                config.feature_grid(),
                 config.feature_hidden_dim,
                 1,
                 contracted,
@@ -194,8 +92,16 @@ class DFFModel(NerfactoModel):
             num_proposal_network_iterations=config.num_proposal_iterations,
             single_jitter=config.use_single_jitter,
             update_sched=self._proposal_interval,
-            initial_sampler=UniformLinDispPiecewiseSampler(single_jitter=config.use_single_jitter),
             pdf_sampler=PDFSampler(include_original=False, single_jitter=config.use_single_jitter),
+        )
+        self.eval_sampler = ProposalNetworkSampler(
+            num_nerf_samples_per_ray=config.eval_num_nerf_samples,
+            num_proposal_samples_per_ray=(config.eval_num_proposal_samples,)
+            * config.num_proposal_iterations,
+            num_proposal_network_iterations=config.num_proposal_iterations,
+            pdf_sampler=PDFSampler(
+                include_original=False, histogram_padding=config.eval_histogram_padding
+            ),
         )
         self.collider = NearFarCollider(near_plane=config.near_plane, far_plane=config.far_plane)
         self.renderer_rgb = RGBRenderer(background_color=config.background_color)
@@ -206,6 +112,18 @@ class DFFModel(NerfactoModel):
 
         self.psnr = PeakSignalNoiseRatio(data_range=1.0)
         self.ssim = structural_similarity_index_measure
+
+    def _density_prior(self, contracted: bool) -> DensityPrior:
+        cameras = self.kwargs["metadata"].get("cameras")
+        if cameras is None:  # not training: the checkpoint brings it
+            return DensityPrior.uniform(self.config.average_init_density)
+        return DensityPrior.from_cameras(
+            cameras,
+            self.scene_box.aabb,
+            contracted,
+            self.config.average_init_density,
+            self.config.lowest_init_density,
+        )
 
     def _proposal_interval(self, step: int) -> float:
         config = self.config
@@ -296,14 +214,17 @@ class DFFModel(NerfactoModel):
                 for density_fn in density_fns
             ]
         samples: RaySamples
-        samples, _, _ = self.proposal_sampler(ray_bundle, density_fns=density_fns)
+        samples, _, _ = self.eval_sampler(ray_bundle, density_fns=density_fns)
         field_outputs = self.field(samples)
         density, rgb = field_outputs[FieldHeadNames.DENSITY], field_outputs[FieldHeadNames.RGB]
         assert samples.deltas is not None
         alphas = rendering.alphas_from_density(density, samples.deltas)
         if edits is not None and edits.operations and self.feature_field is not None:
             hidden_at = hidden_where(
-                self.feature_field, samples.frustums.get_positions(), alphas[..., 0] > VISIBLE_ALPHA
+                self.feature_field,
+                samples.frustums.get_positions(),
+                alphas[..., 0] > VISIBLE_ALPHA,
+                edits.snap,
             )
             alphas, rgb = edits.apply(density, samples.deltas, rgb, edits.masks(hidden_at))
         weights = rendering.weights_from_alphas(alphas)
@@ -384,7 +305,8 @@ class DFFModel(NerfactoModel):
         photo = self.renderer_rgb.blend_background(batch["image"].to(self.device))
         render = outputs["rgb"]
         pair = [image.movedim(-1, 0)[None] for image in (photo, render)]
-        metrics = {"psnr": float(self.psnr(pair[1], pair[0])), "ssim": float(self.ssim(*pair))}
+        similarity = cast(Tensor, self.ssim(pair[1], pair[0]))
+        metrics = {"psnr": float(self.psnr(pair[1], pair[0])), "ssim": float(similarity)}
         images = {
             "img": torch.cat([photo, render], dim=1),
             "accumulation": colormaps.apply_colormap(outputs["accumulation"]),

@@ -14,6 +14,7 @@ from dff.checkpoint import check_record, read_record
 from dff.data.datamanager import DFFDataManager, DFFDataManagerConfig
 from dff.errors import DffError, report_in_one_line
 from dff.model import DFFModel, DFFModelConfig
+from dff.quiet import quiet_nerfstudio
 from dff.teachers import list_teachers
 
 
@@ -46,6 +47,7 @@ class DFFPipeline(VanillaPipeline):
         grad_scaler: GradScaler | None = None,
     ) -> None:
         report_in_one_line()
+        quiet_nerfstudio()
         if "," in config.teachers:
             raise DffError(f"one teacher at a time: choose one of {', '.join(list_teachers())}")
         teacher = config.teachers if config.model.train_features else None

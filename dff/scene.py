@@ -22,12 +22,13 @@ from dff.errors import DffError
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.text import TextQuery
 from dff.selection.field_selection import FieldSelection
+from dff.selection.surface_snap import SurfaceSnap
 from dff.teachers import Teacher, get_teacher
 from dff.trainer import DAMAGED, latest_checkpoint
 
 Split = Literal["train", "eval", "all"]
-# Enough pixels that a thing covering a thousandth of the photos is seen twenty times.
-SURFACE_RAYS = 20_000
+# Enough that the voxels of what the photos show are met several times over.
+SURFACE_RAYS = 60_000
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,11 @@ class Scene:
         size = torch.stack([cameras.height[image, 0], cameras.width[image, 0]], dim=-1).cpu()
         coordinates = torch.rand(SURFACE_RAYS, 2, generator=generator) * size
         rays = cameras.generate_rays(camera_indices=image[:, None], coords=coordinates)
-        hidden = self._render_rays(rays, hidden=True)["hidden_features"]
-        return Surface(hidden)
+        outputs = self._render_rays(rays, hidden=True)
+        met = outputs["accumulation"][:, 0] > 0.5
+        points = (rays.origins + outputs["depth"].to(rays.origins) * rays.directions).cpu()[met]
+        unit = self.model.feature_field.unit_positions(points.to(self.model.device)).cpu()
+        return Surface(outputs["hidden_features"], SurfaceSnap.build(unit, points))
 
     @property
     def training_cameras(self) -> Cameras:

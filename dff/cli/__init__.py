@@ -30,7 +30,7 @@ Command = Union[  # noqa: UP007
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``dff``; bad input ends it with one line on standard error and status 1 or 2."""
     command = tyro.cli(
-        Command,  # type: ignore[arg-type]
+        Command,
         prog="dff",
         description="Select anything in a captured 3D scene, then change only that.",
         args=arguments,

@@ -27,7 +27,7 @@ class Generate:
 
     def run(self) -> None:
         """Write the scene."""
-        from dff.data.generated import write_scene
+        from dff.data.generated.scene import write_scene
 
         write_scene(
             self.output_dir,

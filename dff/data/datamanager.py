@@ -67,6 +67,8 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
         if self.test_mode == "val":
             check_capture(outputs)
         dataset = super().create_train_dataset()
+        if self.test_mode == "val":
+            dataset.metadata["cameras"] = dataset.cameras
         if self.teacher is not None:
             cache = FeatureCache(self.config.feature_cache or default_cache_root(), self.teacher)
             self.features = cache.ensure(outputs.image_filenames)

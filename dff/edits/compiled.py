@@ -14,6 +14,14 @@ from dff.edits.apply import apply_edits, apply_operations
 from dff.edits.operations import Delete, Extract, Opacity, Operation
 
 
+class PointMover(Protocol):
+    """Says where to ask about points: see `dff.selection.surface_snap`."""
+
+    def __call__(
+        self, unit: Float[Tensor, "n 3"], world: Float[Tensor, "n 3"]
+    ) -> Float[Tensor, "n 3"]: ...
+
+
 class PointSelection(Protocol):
     """Anything that gives a soft mask from hidden features."""
 
@@ -27,10 +35,12 @@ class CompiledEdits:
     Attributes:
         selections: one per operation.
         operations: what is done.
+        snap: where to ask the selections about points no photo shows; None asks at the points.
     """
 
     selections: tuple[PointSelection, ...]
     operations: tuple[Operation, ...]
+    snap: PointMover | None = None
 
     @property
     def changes_opacity(self) -> bool:

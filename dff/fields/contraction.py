@@ -22,6 +22,13 @@ def contract(positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     return positions * scale[..., None]
 
 
+def uncontract(positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Inverse of `contract`, from the cube [-2, 2]^3 to all of space."""
+    norm = positions.abs().amax(dim=-1, keepdim=True).clamp(max=2.0 - 1e-3)
+    outside = positions / norm.clamp(min=1e-12) / (2.0 - norm)
+    return torch.where(norm > 1.0, outside, positions)
+
+
 def to_unit_cube(
     positions: Float[Tensor, "*batch 3"], aabb: Float[Tensor, "2 3"], contracted: bool
 ) -> Float[Tensor, "*batch 3"]:

@@ -55,9 +55,13 @@ class FeatureField(nn.Module):
             self.decoder.in_features, feature_dim, bias=False, device=self.decoder.weight.device
         )
 
+    def unit_positions(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """World positions in the unit cube that the grid covers."""
+        return to_unit_cube(positions, self.aabb, self.contracted)
+
     def hidden_at(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch hidden"]:
         """Hidden features at world positions; positions are detached (no gradient to poses)."""
-        unit = to_unit_cube(positions.detach(), self.aabb, self.contracted)
+        unit = self.unit_positions(positions.detach())
         hidden = torch.relu(self.mlp(self.encoding(unit.reshape(-1, 3))))
         return hidden.view(*positions.shape[:-1], -1).to(positions.dtype)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 # Spatial hash of Teschner et al. 2003 as in Instant-NGP; as int32 they wrap around, which leaves
 # the low bits that the table index keeps unchanged.
 HASH_PRIMES = (1, 2654435761 - 2**32, 805459861)
+# Points worked on at once: bounds the memory of large batches; smaller blocks lose to call overhead.
+BLOCK = 32768
 
 
 @dataclass(frozen=True)
@@ -120,34 +122,56 @@ class GridInterpolation(Protocol):
     ) -> Float[Tensor, "points out"]: ...
 
 
+def _interpolate(
+    positions: Tensor,
+    table: Tensor,
+    shape: GridShape,
+    index: Tensor | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The interpolation itself; rows and weights of all corners are kept if a place is given."""
+    points = positions.shape[0]
+    by_axis = positions.detach().t().contiguous()
+    output = torch.empty(
+        (points, shape.levels, shape.features), dtype=table.dtype, device=table.device
+    )
+    offsets = shape.offsets()
+    for start in range(0, points, BLOCK):
+        here = slice(start, min(start + BLOCK, points))
+        for level in range(shape.levels):
+            cell, fraction = locate(by_axis[:, here], shape.resolutions[level])
+            # torch.stack interleaves three times faster than copying a transposed view.
+            rows = torch.stack(
+                corner_indices(cell, shape, level),
+                dim=-1,
+                out=None if index is None else index[level, here],
+            )
+            weights = torch.stack(
+                corner_weights(fraction),
+                dim=-1,
+                out=None if weight is None else weight[level, here],
+            )
+            output[here, level] = F.embedding_bag(
+                rows,
+                table[offsets[level] : offsets[level + 1]],
+                per_sample_weights=weights,
+                mode="sum",
+            )
+    return output.view(points, shape.out_dim)
+
+
 class _TorchInterpolation(torch.autograd.Function):
     """Forward by ``embedding_bag``, table gradient by a sparse product or ``scatter_add_``."""
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor, table: Tensor, shape: GridShape) -> Tensor:
-        points, features = positions.shape[0], shape.features
-        by_axis = positions.detach().t().contiguous()
-        index = torch.empty((shape.levels, points, 8), dtype=torch.int32, device=table.device)
-        weight = torch.empty((shape.levels, points, 8), dtype=table.dtype, device=table.device)
-        output = torch.empty(
-            (points, shape.levels, features), dtype=table.dtype, device=table.device
-        )
-        offsets = shape.offsets()
-        for level in range(shape.levels):
-            cell, fraction = locate(by_axis, shape.resolutions[level])
-            # torch.stack interleaves three times faster than copying a transposed view.
-            torch.stack(corner_indices(cell, shape, level), dim=-1, out=index[level])
-            torch.stack(corner_weights(fraction), dim=-1, out=weight[level])
-            if points:
-                output[:, level] = F.embedding_bag(
-                    index[level],
-                    table[offsets[level] : offsets[level + 1]],
-                    per_sample_weights=weight[level],
-                    mode="sum",
-                )
+        corners = (shape.levels, positions.shape[0], 8)
+        index = torch.empty(corners, dtype=torch.int32, device=table.device)
+        weight = torch.empty(corners, dtype=table.dtype, device=table.device)
+        output = _interpolate(positions, table, shape, index, weight)
         ctx.shape = shape
         ctx.save_for_backward(positions, table, index, weight)
-        return output.view(points, shape.out_dim)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -229,7 +253,9 @@ def interpolate_torch(
     Returns:
         ``(points, levels * features)``, differentiable in positions and table.
     """
-    return _TorchInterpolation.apply(positions, table, shape)  # type: ignore[no-any-return]
+    if torch.is_grad_enabled() and (positions.requires_grad or table.requires_grad):
+        return cast(Tensor, _TorchInterpolation.apply(positions, table, shape))
+    return _interpolate(positions, table, shape)
 
 
 class HashEncoding(nn.Module):

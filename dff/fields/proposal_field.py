@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dff.fields.blocks import ResolvedImplementation, grid_encoding, mlp
 from dff.fields.contraction import to_unit_cube
 from dff.fields.hash_encoding import GridShape
+from dff.fields.visibility import DensityPrior
 
 
 class ProposalField(nn.Module):
@@ -18,7 +19,7 @@ class ProposalField(nn.Module):
         aabb: scene box, ``(2, 3)``.
         grid: its hash grid.
         hidden_dim: width of the MLP.
-        average_init_density: scale of the density at the first step, in 1 / world unit.
+        prior: initial density, which the network's output multiplies.
         contracted: contract unbounded space into a cube; otherwise the scene box alone counts.
         implementation: ``tcnn`` or ``torch``.
     """
@@ -30,14 +31,14 @@ class ProposalField(nn.Module):
         aabb: Float[Tensor, "2 3"],
         grid: GridShape,
         hidden_dim: int,
-        average_init_density: float,
+        prior: DensityPrior,
         contracted: bool,
         implementation: ResolvedImplementation,
     ) -> None:
         super().__init__()
         self.register_buffer("aabb", aabb)
         self.contracted = contracted
-        self.average_init_density = average_init_density
+        self.prior = prior
         self.encoding = grid_encoding(grid, implementation)
         self.mlp = mlp(grid.out_dim, hidden_dim, 1, 1, implementation)
 
@@ -47,4 +48,4 @@ class ProposalField(nn.Module):
         inside = ((unit > 0.0) & (unit < 1.0)).all(dim=-1, keepdim=True)
         raw = self.mlp(self.encoding(unit.reshape(-1, 3)))
         raw = raw.view(*positions.shape[:-1], 1).to(positions.dtype)
-        return self.average_init_density * trunc_exp(raw) * inside
+        return self.prior(unit) * trunc_exp(raw) * inside

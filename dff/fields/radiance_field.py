@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dff.fields.blocks import ResolvedImplementation, grid_encoding, mlp
 from dff.fields.contraction import to_unit_cube
 from dff.fields.hash_encoding import GridShape
+from dff.fields.visibility import DensityPrior
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,12 @@ class RadianceShape:
         hidden_dim: width of both MLPs.
         geometry_dim: values handed from the density to the colour network.
         appearance_dim: length of the per-image appearance embedding; 0 switches it off.
-        average_init_density: scale of the density at the first step, in 1 / world unit.
     """
 
     grid: GridShape
     hidden_dim: int = 64
     geometry_dim: int = 15
     appearance_dim: int = 0
-    average_init_density: float = 1.0
 
 
 class RadianceField(Field):
@@ -44,6 +43,7 @@ class RadianceField(Field):
         aabb: scene box, ``(2, 3)``.
         num_images: training images, one appearance embedding each.
         shape: sizes.
+        prior: initial density, which the network's output multiplies.
         contracted: contract unbounded space into a cube; otherwise the scene box alone counts.
         implementation: ``tcnn`` or ``torch``.
     """
@@ -55,12 +55,14 @@ class RadianceField(Field):
         aabb: Float[Tensor, "2 3"],
         num_images: int,
         shape: RadianceShape,
+        prior: DensityPrior,
         contracted: bool,
         implementation: ResolvedImplementation,
     ) -> None:
         super().__init__()
         self.register_buffer("aabb", aabb)
         self.shape = shape
+        self.prior = prior
         self.contracted = contracted
         self.encoding = grid_encoding(shape.grid, implementation)
         self.density_mlp = mlp(
@@ -87,7 +89,7 @@ class RadianceField(Field):
         inside = ((unit > 0.0) & (unit < 1.0)).all(dim=-1, keepdim=True)
         flat = self.encoding(unit.reshape(-1, 3))
         raw = self.density_mlp(flat).view(*positions.shape[:-1], -1).to(positions.dtype)
-        density = self.shape.average_init_density * trunc_exp(raw[..., :1])
+        density = self.prior(unit) * trunc_exp(raw[..., :1])
         return density * inside, raw[..., 1:]
 
     def colour_of(

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from nerfstudio.cameras.cameras import Cameras
+from torch import Tensor, nn
+
+from dff.fields.contraction import uncontract
 
 GRID = 64
-
-
-def uncontract(positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Inverse of `dff.fields.contraction.contract`, from the cube [-2, 2]^3 to all of space."""
-    norm = positions.abs().amax(dim=-1, keepdim=True).clamp(max=2.0 - 1e-3)
-    outside = positions / norm.clamp(min=1e-12) / (2.0 - norm)
-    return torch.where(norm > 1.0, outside, positions)
 
 
 def voxel_centres(
@@ -58,3 +54,60 @@ def visible_share(
         y = -f[1] * local[:, 1] / safe + c[1]
         count += (depth > 0) & (x >= 0) & (x <= wh[0]) & (y >= 0) & (y <= wh[1])
     return count / max(len(camera_to_worlds), 1)
+
+
+class DensityPrior(nn.Module):
+    """Initial density at each point of the unit cube, looked up in a grid.
+
+    It multiplies what the networks say, so training is free to overrule it. A field starts with
+    ``highest`` where most cameras look and with at least ``lowest`` everywhere.
+
+    Args:
+        grid: initial density, ``(r, r, r)`` indexed [x, y, z], in 1 / world unit.
+    """
+
+    grid: Tensor
+
+    def __init__(self, grid: Float[Tensor, "r r r"]) -> None:
+        super().__init__()
+        self.register_buffer("grid", grid)
+
+    @classmethod
+    def uniform(cls, density: float) -> DensityPrior:
+        """The same everywhere."""
+        return cls(torch.full((GRID, GRID, GRID), density))
+
+    @classmethod
+    def from_cameras(
+        cls,
+        cameras: Cameras,
+        aabb: Float[Tensor, "2 3"],
+        contracted: bool,
+        highest: float,
+        lowest: float,
+    ) -> DensityPrior:
+        """In proportion to the share of the cameras that see a point.
+
+        Args:
+            cameras: the training cameras; distortion is left aside.
+            aabb, contracted: as in `dff.fields.contraction.to_unit_cube`.
+            highest: density where as many cameras look as look anywhere, in 1 / world unit.
+            lowest: density where none does.
+        """
+        centres = voxel_centres(aabb.cpu(), contracted).view(-1, 3)
+        share = visible_share(
+            centres,
+            cameras.camera_to_worlds.cpu(),
+            torch.cat([cameras.fx, cameras.fy], dim=-1).cpu(),
+            torch.cat([cameras.cx, cameras.cy], dim=-1).cpu(),
+            torch.cat([cameras.width, cameras.height], dim=-1).float().cpu(),
+        )
+        density = highest * share / share.max().clamp(min=1e-6)
+        return cls(density.clamp(min=lowest).view(GRID, GRID, GRID))
+
+    def forward(self, unit: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
+        """Initial density at positions in the unit cube, of the nearest grid point."""
+        size = self.grid.shape[0]
+        cell = (unit.detach() * size).long().clamp(0, size - 1)
+        index = (cell[..., 0] * size + cell[..., 1]) * size + cell[..., 2]
+        return self.grid.view(-1)[index][..., None]

@@ -4,5 +4,6 @@ Nothing here renders, edits or opens a window; a selection is asked for its valu
 """
 
 from dff.selection.field_selection import FieldSelection
+from dff.selection.surface_snap import SurfaceSnap
 
-__all__ = ["FieldSelection"]
+__all__ = ["FieldSelection", "SurfaceSnap"]

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dff.edits.apply import soft_mask
 from dff.query.folded import FoldedQueries, fold_queries
 from dff.query.scores import QueryEmbedding
+from dff.query.threshold import soft_mask
 
 
 @dataclass(frozen=True)

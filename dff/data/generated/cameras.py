@@ -68,7 +68,7 @@ def look_at(eye: Array, target: Array) -> tuple[tuple[float, ...], ...]:
 
 
 def orbit(
-    count: int, rng: np.random.Generator, *, width: int, height: int, distance: float = 5.6
+    count: int, rng: np.random.Generator, *, width: int, height: int, distance: float = 6.3
 ) -> list[Camera]:
     """Cameras on three rings around the table, in walking order.
 

@@ -9,6 +9,7 @@ import numpy as np
 from dff.data.generated.layout import SceneObject, arrange, footprint, sample_pose
 from dff.data.generated.materials import (
     Colour,
+    Look,
     colour_names,
     natural_colours,
     sample_look,
@@ -80,7 +81,7 @@ class SceneDescription:
         """The scene with one thing painted anew in a named colour."""
         thing = self.find(instance)
         look = sample_look(thing.name, np.random.default_rng(self.seed), colour, patterned=0.0)
-        return self.changed(replace(thing, look=look))
+        return self.changed(replace(thing, look=_one_coloured(look)))
 
     def moved(self, instance: int, offset: tuple[float, float, float]) -> SceneDescription:
         """The scene with one thing shifted by ``offset`` decimetres."""
@@ -115,6 +116,7 @@ def describe_scene(seed: int = 0, num_objects: int = 8, detail: int = 40) -> Sce
             # With the blotches that such fruit has in that colour.
             while (look := sample_look(name, rng)).colour != colour:
                 pass
+        look = _one_coloured(look)
         thing = SceneObject(
             instance=k + 1,
             name=name,
@@ -143,6 +145,12 @@ def describe_scene(seed: int = 0, num_objects: int = 8, detail: int = 40) -> Sce
         sky=(0.42, 0.45, 0.5),
     )
     return SceneDescription(objects, light, seed, table_half=float(max(2.4, reach + 0.4)))
+
+
+def _one_coloured(look: Look) -> Look:
+    """The look with large second parts in the body's colour, so that a "red bowl" is red inside."""
+    parts = {k: v for k, v in look.parts.items() if k not in ("inside", "handle", "dough")}
+    return replace(look, parts=parts)
 
 
 def _choose_names(rng: np.random.Generator, count: int) -> list[str]:

@@ -177,21 +177,25 @@ def _ellipsoid(centre: Sequence[float], radii: Sequence[float], detail: int, par
     return _Shell(shell.vertices * np.asarray(radii) + np.asarray(centre), shell.faces, part)
 
 
-def _block(low: Sequence[float], high: Sequence[float], part: str) -> _Shell:
-    """An axis-aligned box with flat faces (its vertices are doubled along the edges)."""
+def _block(low: Sequence[float], high: Sequence[float], part: str, cells: int = 4) -> _Shell:
+    """An axis-aligned box with flat faces (its vertices are doubled along the edges).
+
+    The faces are divided into ``cells`` x ``cells``, so that light given per vertex can vary.
+    """
     low, high = np.asarray(low, float), np.asarray(high, float)
+    step = np.linspace(0, 1, cells + 1)
+    s, t = np.meshgrid(step, step, indexing="ij")
+    grid = _grid_faces(cells + 1, cells + 1, wrap=False)
     vertices, faces = [], []
     for axis in range(3):
         u, v = (axis + 1) % 3, (axis + 2) % 3
         for at_high in (False, True):
-            corner = np.tile(low, (4, 1))
-            corner[:, axis] = high[axis] if at_high else low[axis]
-            corner[[1, 2], u] = high[u]
-            corner[[2, 3], v] = high[v]
-            base = 4 * len(vertices)
-            order = [[0, 1, 2], [0, 2, 3]] if at_high else [[0, 2, 1], [0, 3, 2]]
-            vertices.append(corner)
-            faces.append(np.asarray(order) + base)
+            side = np.zeros((s.size, 3))
+            side[:, axis] = high[axis] if at_high else low[axis]
+            side[:, u] = low[u] + (high[u] - low[u]) * s.ravel()
+            side[:, v] = low[v] + (high[v] - low[v]) * t.ravel()
+            faces.append((grid[:, ::-1] if at_high else grid) + len(vertices) * s.size)
+            vertices.append(side)
     return _Shell(np.concatenate(vertices), np.concatenate(faces), part, creased=True)
 
 

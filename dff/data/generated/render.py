@@ -81,6 +81,8 @@ class _Stage:
         parts += [thing.geometry() for thing in description.objects]
         self._caster = RayCaster(merge(parts))
         self._open = self._caster.openness(32, np.random.default_rng(0), reach=2.5)
+        # The room is coarse: its corners must not darken whole walls.
+        self._open[: len(parts[0].vertices)] = 0.85
         self._class_of = np.zeros(256, np.uint8)
         self._class_of[0] = TABLE_CLASS
         for thing in description.objects:

@@ -1,0 +1,60 @@
+"""How well masks and label maps agree with ground truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+def intersection_over_union(mask: Bool[Tensor, "*size"], truth: Bool[Tensor, "*size"]) -> float:
+    """``|A and B| / |A or B|``; NaN where both are empty."""
+    union = int((mask | truth).sum())
+    return math.nan if union == 0 else int((mask & truth).sum()) / union
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Pixel counts: row is the true class, column the predicted one.
+
+    Attributes:
+        counts: (n, n), non-negative whole numbers.
+    """
+
+    counts: Int[Tensor, "n n"]
+
+    @classmethod
+    def empty(cls, classes: int) -> Confusion:
+        """No pixels seen yet."""
+        return cls(torch.zeros(classes, classes, dtype=torch.int64))
+
+    def add(self, predicted: Int[Tensor, "*size"], truth: Int[Tensor, "*size"]) -> Confusion:
+        """With the pixels of one more picture; those whose truth is negative do not count."""
+        classes = len(self.counts)
+        known = truth >= 0
+        joint = truth[known].long() * classes + predicted[known].long()
+        counted = torch.bincount(joint, minlength=classes**2).view(classes, classes)
+        return Confusion(self.counts + counted)
+
+    @property
+    def ious(self) -> list[float]:
+        """Intersection over union of each class, NaN for classes neither true nor predicted."""
+        hit = self.counts.diagonal().double()
+        union = self.counts.sum(0) + self.counts.sum(1) - self.counts.diagonal()
+        return [math.nan if int(u) == 0 else float(h / u) for h, u in zip(hit, union, strict=True)]
+
+    def mean_iou(self, classes: list[int] | None = None) -> float:
+        """Mean over the given classes (all by default), those that are NaN left out."""
+        ious = self.ious
+        values = [ious[c] for c in (classes if classes is not None else range(len(ious)))]
+        values = [value for value in values if not math.isnan(value)]
+        return sum(values) / len(values) if values else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the pixels that are right."""
+        total = int(self.counts.sum())
+        return math.nan if total == 0 else int(self.counts.diagonal().sum()) / total

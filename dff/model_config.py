@@ -1,0 +1,129 @@
+"""Configuration of the DFF model, and the sizes of its fields that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
+from nerfstudio.models.nerfacto import NerfactoModelConfig
+
+from dff.fields.hash_encoding import GridShape
+from dff.fields.radiance_field import RadianceShape
+
+
+def _model_class() -> type:
+    # The model imports its configuration, not the other way round.
+    from dff.model import DFFModel
+
+    return DFFModel
+
+
+@dataclass
+class DFFModelConfig(NerfactoModelConfig):
+    """Configuration of the DFF model; options of nerfacto keep their names and meaning."""
+
+    _target: type = field(default_factory=_model_class)
+    num_levels: int = 8
+    """Number of levels of the radiance field's hash grid."""
+    features_per_level: int = 4
+    """Values per entry of the radiance field's hash grid."""
+    log2_hashmap_size: int = 17
+    """Log2 of the entries per level of the radiance field's hash grid."""
+    max_res: int = 1024
+    """Resolution of the finest level of the radiance field's hash grid."""
+    num_proposal_samples_per_ray: tuple[int, ...] = (64,)
+    """Number of samples per ray for each proposal network."""
+    num_nerf_samples_per_ray: int = 24
+    """Number of samples per ray for the radiance field."""
+    num_proposal_iterations: int = 1
+    """Number of proposal network iterations."""
+    proposal_net_args_list: list[dict] = field(
+        default_factory=lambda: [
+            {"hidden_dim": 16, "log2_hashmap_size": 15, "num_levels": 4, "max_res": 128}
+        ]
+    )
+    """Arguments for the proposal density fields."""
+    proposal_update_every: int = 5
+    """Train the proposal network every n steps after the warm-up."""
+    proposal_warmup: int = 500
+    """Grow n from 1 to proposal_update_every over this many steps."""
+    proposal_weights_anneal_max_num_iters: int = 200
+    """Steps over which the proposal weights are annealed."""
+    distortion_loss_mult: float = 0.01
+    """Distortion loss multiplier."""
+    use_gradient_scaling: bool = True
+    """Scale gradients down near the cameras (no floaters in front of them)."""
+    average_init_density: float = 1.0
+    """Density at the first step where all cameras look, in 1 / world unit."""
+    lowest_init_density: float = 0.01
+    """Density at the first step where no camera looks: equal to the other, it is uniform."""
+    implementation: Literal["auto", "tcnn", "torch"] = "auto"  # type: ignore[assignment]
+    """tcnn needs CUDA and tiny-cuda-nn; auto takes it where it is there, torch elsewhere."""
+    use_appearance_embedding: bool = False
+    """Whether each training image has an appearance embedding."""
+    appearance_embed_dim: int = 8
+    """Dimension of the appearance embedding."""
+    camera_optimizer: CameraOptimizerConfig = field(
+        default_factory=lambda: CameraOptimizerConfig(mode="off")
+    )
+    """Pose refinement while training; off by default."""
+    eval_num_proposal_samples: int = 48
+    """Samples per ray for each proposal network outside training."""
+    eval_num_nerf_samples: int = 12
+    """Samples per ray for the radiance field outside training."""
+    eval_histogram_padding: float = 1e-3
+    """Added to proposal weights outside training: small, so that few samples all find the surface
+    (while training it is 0.01, to keep looking elsewhere)."""
+    eval_num_rays_per_chunk: int = 4096
+    """Rays rendered at once outside training."""
+    train_features: bool = True
+    """Distil the teacher; without it this is a fast radiance field that cannot be queried."""
+    feature_num_levels: int = 6
+    """Number of levels of the feature field's hash grid."""
+    feature_max_res: int = 256
+    """Resolution of the finest level of the feature field's hash grid."""
+    feature_log2_hashmap_size: int = 16
+    """Log2 of the entries per level of the feature field's hash grid."""
+    feature_features_per_level: int = 8
+    """Values per entry of the feature field's hash grid."""
+    feature_hidden_dim: int = 64
+    """Width of the hidden features h(x) that are composited before decoding."""
+    feature_samples_per_ray: int | None = 4
+    """Ray samples, by weight, at which the feature field is evaluated; None is all of them."""
+    feature_loss_mult: float = 1.0
+    """Feature loss multiplier."""
+
+    def radiance_shape(self) -> RadianceShape:
+        """Sizes of the radiance field."""
+        grid = GridShape.geometric(
+            self.num_levels,
+            self.base_res,
+            self.max_res,
+            self.log2_hashmap_size,
+            self.features_per_level,
+        )
+        appearance = self.appearance_embed_dim if self.use_appearance_embedding else 0
+        return RadianceShape(grid, hidden_dim=self.hidden_dim, appearance_dim=appearance)
+
+    def proposal_shape(self, level: int) -> tuple[GridShape, int]:
+        """Grid and hidden width of a proposal network."""
+        given = self.proposal_net_args_list[min(level, len(self.proposal_net_args_list) - 1)]
+        grid = GridShape.geometric(
+            given["num_levels"],
+            self.base_res,
+            given["max_res"],
+            given["log2_hashmap_size"],
+            given.get("features_per_level", 2),
+        )
+        return grid, given["hidden_dim"]
+
+    def feature_grid(self) -> GridShape:
+        """Grid of the feature field."""
+        return GridShape.geometric(
+            self.feature_num_levels,
+            self.base_res,
+            self.feature_max_res,
+            self.feature_log2_hashmap_size,
+            self.feature_features_per_level,
+        )

@@ -1,0 +1,33 @@
+"""The closed vocabulary of the mini teacher."""
+
+from __future__ import annotations
+
+import pytest
+
+from dff.data.generated.materials import colour_names
+from dff.data.generated.objects import object_names
+from dff.errors import DffError
+from dff.teachers.mini_vocabulary import Vocabulary, pad_tokens
+
+
+def test_every_word_has_one_number_and_no_kind_shares_a_word() -> None:
+    words = Vocabulary(object_names(), colour_names()).words
+    assert len(set(words)) == len(words)
+
+
+def test_tokens_drop_fillers_case_and_marks() -> None:
+    words = Vocabulary(("apple",), ("red", "gray"))
+    assert words.tokens("The red apple!") == (words.number("red"), words.number("apple"))
+    assert words.tokens("grey") == (words.number("gray"),)
+    with pytest.raises(DffError, match="knows: apple, table, background; colours: red, gray"):
+        words.tokens("red pear")
+
+
+def test_json_keeps_it() -> None:
+    words = Vocabulary(("apple", "mug"), ("red",), same={"cup": "mug"})
+    assert Vocabulary.from_json(words.to_json()) == words
+    assert words.tokens("cup") == words.tokens("mug")
+
+
+def test_padding_fills_rows() -> None:
+    assert pad_tokens([(1, 2), (3,)], 9) == [[1, 2], [3, 9]]
