@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A document from outside: an hour at 60 frames a second is plenty.
 MAX_FRAMES = 216_000
+MAX_SIDE = 16_384
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,25 @@ def read_camera_path(path: Path) -> tuple[list[Shot], float]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        width, height = int(data["render_width"]), int(data["render_height"])
         cameras = get_path_from_json(data)
         fps = float(data.get("fps", 24.0))
-        cameras.width = torch.full_like(cameras.width, int(data["render_width"]))
-        cameras.height = torch.full_like(cameras.height, int(data["render_height"]))
+        if any("fov" in frame and frame["fov"] is None for frame in data["camera_path"]):
+            raise ValueError("a frame has no field of view")
     except FileNotFoundError as error:
         raise DffError(f"no such camera path: {path}") from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError) as error:
         raise DffError(f"{path} is not a nerfstudio camera path: {_reason(error)}") from error
     if not 0 < len(cameras) <= MAX_FRAMES or not 0 < fps <= 1000:
         raise DffError(f"{path}: a camera path needs 1 to {MAX_FRAMES} frames and a frame rate")
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise DffError(f"{path}: {width}x{height} is no size for a picture (1 to {MAX_SIDE})")
     if not torch.isfinite(cameras.camera_to_worlds).all():
         raise DffError(f"{path}: a camera pose holds NaN or infinity")
+    if not (torch.isfinite(cameras.fx) & (cameras.fx > 0)).all():
+        raise DffError(f"{path}: a field of view must be above 0 and below 180 degrees")
+    cameras.width = torch.full_like(cameras.width, width)
+    cameras.height = torch.full_like(cameras.height, height)
     return [Shot(f"{i:05d}", cameras[i : i + 1]) for i in range(len(cameras))], fps
 
 
@@ -81,8 +89,13 @@ def focus_point(
 def look_at(
     origin: Float[Tensor, " 3"], target: Float[Tensor, " 3"], up: Float[Tensor, " 3"]
 ) -> Float[Tensor, "3 4"]:
-    """Camera-to-world matrix (OpenGL: looks along -z, y up) at ``origin`` towards ``target``."""
+    """Camera-to-world matrix (OpenGL: looks along -z, y up) at ``origin`` towards ``target``.
+
+    Where the view is along ``up``, the picture's up is any direction across it.
+    """
     back = torch.nn.functional.normalize(origin - target, dim=0)
+    if float(torch.linalg.cross(up, back).norm()) < 1e-4 * float(up.norm()):
+        up = torch.eye(3).to(back)[int(back.abs().argmin())]
     right = torch.nn.functional.normalize(torch.linalg.cross(up, back), dim=0)
     return torch.stack([right, torch.linalg.cross(back, right), back, origin], dim=1)
 

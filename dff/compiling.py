@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def compile_document(
     steps = [(number, step) for number, step in enumerate(document.steps, 1) if step.enabled]
     if steps and field is None:
         raise DffError("this scene was trained without features: it cannot be edited by name")
-    selections = []
+    selections, regions = [], []
     for number, step in steps:
         assert field is not None
         selection = compile_query(
@@ -81,5 +82,9 @@ def compile_document(
                 f"{best:.2f}, its threshold is {selection.threshold:.2f}"
             )
         selections.append(selection)
+        with torch.no_grad():
+            found = field.hidden_at(surface.snap.points.to(field.decoder.weight))
+            chosen = selection.mask(found).cpu() > 0
+        regions.append(surface.snap.without_specks(chosen))
     operations = tuple(step.operation for _, step in steps)
-    return CompiledEdits(tuple(selections), operations, surface.snap)
+    return CompiledEdits(tuple(selections), operations, surface.snap, tuple(regions))

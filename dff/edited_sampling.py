@@ -12,8 +12,8 @@ from dff.edits.compiled import CompiledEdits, PointMover
 from dff.fields.feature_field import FeatureField
 from dff.rendering import alphas_from_density
 
-# A sample that stops less light than this changes no 8-bit pixel, whatever is done to it.
-VISIBLE_ALPHA = 1e-3
+# Dozens of samples that stop less light than this change no 8-bit pixel, whatever is done to them.
+VISIBLE_ALPHA = 1e-4
 
 
 def hidden_where(
@@ -58,6 +58,7 @@ def edited_density_fn(
         deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2)
         visible = alphas_from_density(density, deltas)[..., 0] > VISIBLE_ALPHA
         hidden = hidden_where(feature_field, positions, visible, edits.snap)
-        return density * edits.kept_share(edits.masks(hidden))
+        unit = feature_field.unit_positions(positions)
+        return density * edits.kept_share(edits.masks(hidden, unit))
 
     return edited

@@ -24,11 +24,16 @@ def disk_full_error(path: Path) -> DffError:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, scratch: Path | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path``; on success it takes that name, else it is removed.
 
     The content is flushed to the disk before the rename, so after a crash ``path`` holds either
     its old content or the whole new one. Parent folders are made as needed.
+
+    Args:
+        path: the file to write.
+        scratch: folder for the temporary file, on the same file system; by default that of
+            ``path``.
 
     Raises:
         DffError: when the disk is full or the place cannot be written to.
@@ -37,7 +42,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+        temporary = (
+            scratch or path.parent
+        ) / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         with temporary.open("xb") as stream:
             yield stream
             stream.flush()

@@ -70,17 +70,20 @@ class DFFModel(NerfactoModel):
             )
         self.density_fns = [cast(ProposalField, p).density_fn for p in self.proposal_networks]
         self.feature_field: FeatureField | None = None
-        if config.train_features:
-            # The dimension is known once the teacher is, at the latest from the checkpoint.
-            self.feature_field = FeatureField(
-                aabb,
-                config.feature_grid(),
-                config.feature_hidden_dim,
-                1,
-                contracted,
-                self.implementation,
-            )
-        self.record_teacher(self.kwargs["metadata"].get("teacher"))
+        # With a random state of its own the feature field changes nothing else: the radiance field
+        # is bit for bit the one that training without features gives.
+        with torch.random.fork_rng():
+            if config.train_features:
+                # The dimension is known once the teacher is, at the latest from the checkpoint.
+                self.feature_field = FeatureField(
+                    aabb,
+                    config.feature_grid(),
+                    config.feature_hidden_dim,
+                    1,
+                    contracted,
+                    self.implementation,
+                )
+            self.record_teacher(self.kwargs["metadata"].get("teacher"))
         self.edits: CompiledEdits | None = None
         self.selection: FieldSelection | None = None
         self.camera_optimizer = config.camera_optimizer.setup(
@@ -220,13 +223,11 @@ class DFFModel(NerfactoModel):
         assert samples.deltas is not None
         alphas = rendering.alphas_from_density(density, samples.deltas)
         if edits is not None and edits.operations and self.feature_field is not None:
-            hidden_at = hidden_where(
-                self.feature_field,
-                samples.frustums.get_positions(),
-                alphas[..., 0] > VISIBLE_ALPHA,
-                edits.snap,
-            )
-            alphas, rgb = edits.apply(density, samples.deltas, rgb, edits.masks(hidden_at))
+            positions = samples.frustums.get_positions()
+            visible = alphas[..., 0] > VISIBLE_ALPHA
+            found = hidden_where(self.feature_field, positions, visible, edits.snap)
+            masks = edits.masks(found, self.feature_field.unit_positions(positions))
+            alphas, rgb = edits.apply(density, samples.deltas, rgb, masks)
         weights = rendering.weights_from_alphas(alphas)
         outputs = self._composite(weights, rgb, samples)
         if self.feature_field is not None and (hidden or selection is not None):

@@ -81,8 +81,11 @@ class DFFPipeline(VanillaPipeline):
             model.drop_features()
         else:
             model.record_teacher(record.teacher)
+        state = {key.removeprefix("module."): value for key, value in loaded_state.items()}
+        model.update_to_step(step)
         try:
-            super().load_pipeline(loaded_state, step)
+            # Strictly: nerfstudio's own falls back to loading what fits.
+            self.load_state_dict(state, strict=True)
         except RuntimeError as error:
             first = next(
                 (line.strip() for line in str(error).splitlines()[1:]), str(error).splitlines()[0]

@@ -208,6 +208,8 @@ def load(config_path: Path | str, device: str | torch.device | None = None) -> S
             does not fit.
     """
     config_path = Path(config_path)
+    if config_path.is_dir():
+        config_path = config_path / "config.yml"
     config = read_config(config_path)
     checkpoint = latest_checkpoint(config_path.parent / config.relative_model_dir)
     if device is None:
@@ -232,8 +234,6 @@ def read_config(path: Path) -> TrainerConfig:
     Raises:
         DffError: missing, unreadable, or of another method.
     """
-    if path.is_dir():
-        path = path / "config.yml"
     if not path.exists():
         raise DffError(f"no such configuration: {path} (training prints where it wrote config.yml)")
     try:

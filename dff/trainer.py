@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,17 @@ from dff.errors import DffError
 from dff.files import atomic_write
 from dff.schedules import ExponentialDecayConfig
 
-# What torch.load raises on files that are no whole checkpoint.
-DAMAGED = (RuntimeError, EOFError, KeyError, ValueError, OSError)
+# What torch.load, and reading its result, raise on files that are no whole checkpoint.
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OSError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass
@@ -51,7 +61,8 @@ class DFFTrainer(Trainer):
         buffer = io.BytesIO()
         torch.save(state, buffer)
         path = self.checkpoint_dir / f"step-{step:09d}.ckpt"
-        with atomic_write(path) as stream:
+        # nerfstudio takes every file in the folder for a checkpoint: half of one must not be there.
+        with atomic_write(path, scratch=self.base_dir) as stream:
             stream.write(buffer.getbuffer())
         if self.config.save_only_latest_checkpoint:
             for other in self.checkpoint_dir.glob("step-*.ckpt"):
@@ -65,17 +76,24 @@ class DFFTrainer(Trainer):
             DffError: there is no checkpoint, or it is damaged or of another configuration.
         """
         config = self.config
-        if config.load_dir is not None:
-            latest_checkpoint(config.load_dir)
+        if config.load_dir is not None and config.load_step is None:
+            # nerfstudio's own choice trips over any other file in the folder.
+            config.load_checkpoint = latest_checkpoint(config.load_dir)
+            config.load_dir = None
         if config.load_checkpoint is not None and not config.load_checkpoint.exists():
             raise DffError(f"no such checkpoint: {config.load_checkpoint}")
         try:
             super()._load_checkpoint()
         except DAMAGED as error:
-            what = " ".join(str(error).split())[:120]
-            raise DffError(
-                f"cannot resume from {config.load_dir or config.load_checkpoint}: {what}"
-            ) from error
+            place = config.load_checkpoint or config.load_dir
+            raise DffError(f"cannot resume from {place}: {short_reason(error)}") from error
+
+
+def short_reason(error: BaseException) -> str:
+    """What went wrong with a checkpoint, for people."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "the file is damaged, or holds more than plain tensors"
+    return " ".join(str(error).split())[:120] or "the file is damaged"
 
 
 def latest_checkpoint(folder: Path) -> Path:

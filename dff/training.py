@@ -9,6 +9,7 @@ from pathlib import Path
 from nerfstudio.scripts.train import train_loop
 
 from dff.method import dff_method
+from dff.schedules import ExponentialDecayConfig
 from dff.trainer import DFFTrainerConfig
 
 
@@ -45,6 +46,9 @@ def train_scene(
     config.timestamp = "run"
     config.data = data
     config.pipeline.datamanager.data = data
+    for group in config.optimizers.values():
+        if isinstance(group["scheduler"], ExponentialDecayConfig):
+            group["scheduler"].max_steps = iterations
     config.max_num_iterations = iterations
     config.steps_per_save = save_every
     config.steps_per_eval_batch = 0
@@ -61,6 +65,8 @@ def train_scene(
     config.save_config()
     if found:
         config.load_dir = checkpoint_dir
+        # nerfstudio counts the steps that are still to come.
+        config.max_num_iterations = iterations - 1 - step_of(found[-1])
     train_loop(local_rank=0, world_size=1, config=config)
     return path
 

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -204,24 +204,30 @@ def small(tmp_path) -> Callable:
 
 
 @pytest.fixture(scope="session")
-def _trained(tmp_path_factory, shared_capture) -> Iterator[Path]:
-    from dff.training import train_scene
+def train_small() -> Callable[[Path, Path, int], Path]:
+    """Train a capture in a folder for some steps, and get the ``config.yml``."""
 
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dff.teachers, "_TEACHERS", known_teachers())
-        yield train_scene(
-            shared_capture,
-            folder / "scene",
-            iterations=250,
-            save_every=1000,
-            configure=small_settings(folder / "cache"),
-        )
+    def train(capture: Path, folder: Path, iterations: int) -> Path:
+        from dff.training import train_scene
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dff.teachers, "_TEACHERS", known_teachers())
+            settings = small_settings(folder / "cache")
+            return train_scene(capture, folder / "scene", iterations=iterations, configure=settings)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory, shared_capture, train_small) -> Path:
+    return train_small(shared_capture, tmp_path_factory.mktemp("trained"), 250)
 
 
 @pytest.fixture
-def trained(_trained, colour_teacher) -> Path:
+def trained(_trained, colour_teacher, monkeypatch) -> Path:
     """The ``config.yml`` of a scene trained on the tiny capture; only to read."""
+    # The photos have 5,000 pixels in all.
+    monkeypatch.setattr("dff.scene.SURFACE_RAYS", 3000)
     return _trained
 
 
@@ -233,6 +239,6 @@ def _scene(_trained):
 
 
 @pytest.fixture
-def scene(_scene, colour_teacher):
+def scene(trained, _scene):
     """The trained scene, loaded; its parameters must not be changed."""
     return _scene

@@ -1,18 +1,198 @@
-import numpy as np, torch, time
+"""A trained scene: its views, what it selects, what it renders."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import yaml
+from nerfstudio.configs.method_configs import method_configs
+
+from dff.data.images import load_image
+from dff.edits.document import EditDocument
+from dff.edits.storage import parse_document
+from dff.errors import DffError
+from dff.evaluate import intersection_over_union, psnr
 from dff.query.text import TextQuery
-def test_probe(scene, truth):
-    from dff.evaluate import psnr
-    for name in ("IMG_00","IMG_11"):
-        v = scene.views(names=[name])[0]
-        t=time.time()
-        s = scene.select(TextQuery(("red",),("green","table","sky")))
-        print("select", time.time()-t)
-        t=time.time()
-        o = scene.render(v.camera, selection=s)
-        print(time.time()-t)
-        from dff.data.images import load_image
-        print(v.split, psnr(o["rgb"], load_image(v.path)))
-        m = (o["relevancy"][...,0]>=s.threshold).numpy()
-        g = truth(name)==2
-        print(s.threshold, (m&g).sum()/(m|g).sum())
-    assert 0
+from dff.scene import load, read_config
+
+RED = TextQuery(("red",), ("green", "table", "sky"))
+
+
+def document(*steps: dict) -> EditDocument:
+    return parse_document({"version": 1, "steps": list(steps)})
+
+
+def step(operation: dict, text: str = "red", **more) -> dict:
+    return {
+        "selection": {"text": [text], "negative": ["table", "sky", "blue"], **more},
+        "operation": operation,
+    }
+
+
+class TestViews:
+    def test_every_image_is_in_one_split_under_its_own_name(self, scene):
+        train, held_out = scene.views("train"), scene.views("eval")
+        assert [view.name for view in scene.views()] == [f"IMG_{i:02d}" for i in range(12)]
+        assert len(train) == 11
+        assert {v.name for v in train}.isdisjoint(v.name for v in held_out)
+        assert {view.split for view in train} == {"train"}
+        assert all(view.path.stem == view.name for view in train)
+        assert all(view.size == (18, 24) for view in train)
+
+    def test_names_come_in_the_order_asked_for(self, scene):
+        names = ["IMG_07", "IMG_00", "IMG_03"]
+        assert [view.name for view in scene.views("eval", names)] == names
+
+    def test_a_name_no_image_has_is_one_line(self, scene):
+        with pytest.raises(DffError, match="'IMG_99'"):
+            scene.views(names=["IMG_01", "IMG_99"])
+
+    def test_a_view_looks_like_its_photo(self, scene):
+        for name in ("IMG_00", "IMG_05"):
+            (view,) = scene.views(names=[name])
+            assert psnr(scene.render(view.camera)["rgb"], load_image(view.path)) > 15
+
+
+class TestSelect:
+    @pytest.mark.parametrize(("word", "label"), [("red", 2), ("green", 3)])
+    def test_what_is_named_is_selected(self, scene, truth, word, label):
+        others = tuple({"red", "green", "table", "sky"} - {word})
+        selection = scene.select(TextQuery((word,), others))
+        for name in ("IMG_00", "IMG_04"):
+            (view,) = scene.views(names=[name])
+            scores = scene.render(view.camera, selection=selection)["relevancy"][..., 0]
+            mask = scores >= selection.threshold
+            assert intersection_over_union(mask, torch.from_numpy(truth(name) == label)) > 0.7
+
+    def test_a_threshold_that_is_given_is_used(self, scene):
+        query = TextQuery(("red",), ("table",), threshold=0.83)
+        assert scene.select(query).threshold == 0.83
+
+    def test_a_chosen_threshold_is_never_below_even_odds(self, scene):
+        assert 0.5 <= scene.select(RED).threshold < 1.0
+        assert 0.5 <= scene.select(TextQuery(("blue",), ("table", "sky"))).threshold
+
+    def test_an_unknown_word_is_one_line(self, scene):
+        with pytest.raises(DffError, match="unknown word 'banana'"):
+            scene.select(TextQuery(("banana",)))
+
+
+class TestEdits:
+    def test_an_empty_document_and_one_that_is_switched_off_change_no_bit(self, scene):
+        camera = scene.views("eval")[0].camera
+        plain = scene.render(camera)["rgb"]
+        off = {**step({"type": "delete"}), "enabled": False}
+        for doc in (document(), document(off)):
+            assert torch.equal(scene.render(camera, scene.compile(doc))["rgb"], plain)
+
+    def test_deleting_the_red_ball_leaves_the_green_one(self, scene, truth):
+        (view,) = scene.views(names=["IMG_03"])
+        edits = scene.compile(document(step({"type": "delete"})))
+        plain, edited = scene.render(view.camera)["rgb"], scene.render(view.camera, edits)["rgb"]
+        labels = torch.from_numpy(truth("IMG_03"))
+
+        def redness(image: torch.Tensor) -> float:
+            ball = image[labels == 2]
+            return float((ball[:, 0] - ball[:, 1]).mean())
+
+        assert redness(plain) > 0.3
+        assert redness(edited) < 0.15
+        assert psnr(edited, plain, labels == 3) > 30
+
+    def test_extracting_the_red_ball_leaves_only_it(self, scene, truth):
+        (view,) = scene.views(names=["IMG_03"])
+        edits = scene.compile(document(step({"type": "extract"})))
+        opacity = scene.render(view.camera, edits)["accumulation"][..., 0]
+        labels = torch.from_numpy(truth("IMG_03"))
+        assert float(opacity[labels == 2].mean()) > 0.7
+        assert float(opacity[labels == 3].mean()) < 0.1
+
+    def test_recolouring_moves_no_surface(self, scene, truth):
+        (view,) = scene.views(names=["IMG_03"])
+        paint = {"type": "recolor", "function": "set", "color": "#0000ff", "gain": 1.2}
+        plain = scene.render(view.camera)
+        edited = scene.render(view.camera, scene.compile(document(step(paint))))
+        ball = edited["rgb"][torch.from_numpy(truth("IMG_03")) == 2].mean(dim=0)
+        assert ball[2] > 2 * ball[0]
+        for key in ("depth", "expected_depth", "accumulation"):
+            assert torch.equal(plain[key], edited[key])
+
+    def test_a_step_that_selects_nothing_is_one_line_that_names_it(self, scene):
+        steps = (step({"type": "delete"}), step({"type": "delete"}, text="red", threshold=1.0))
+        with pytest.raises(DffError, match="step 2 selects nothing"):
+            scene.compile(document(*steps))
+
+    def test_the_document_stays_as_it_is(self, scene):
+        doc = document(step({"type": "delete"}))
+        before = doc.model_dump()
+        scene.compile(doc)
+        assert doc.model_dump() == before
+
+
+class TestRender:
+    def test_the_pieces_it_renders_in_do_not_show(self, scene, monkeypatch):
+        camera = scene.views("eval")[0].camera
+        whole = scene.render(camera)
+        monkeypatch.setattr(scene.model.config, "eval_num_rays_per_chunk", 50)
+        done = []
+        parts = scene.render(camera, on_rows=done.append)
+        for name, value in whole.items():
+            torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-4)
+        assert done == sorted(done)
+        assert done[-1] == 1.0
+
+    def test_the_camera_stays_as_it_is(self, scene):
+        camera = scene.views("eval")[0].camera
+        before = camera.camera_to_worlds.clone(), int(camera.width)
+        scene.render(camera)
+        assert torch.equal(camera.camera_to_worlds, before[0])
+        assert int(camera.width) == before[1]
+
+    def test_the_model_stays_as_it_is(self, scene):
+        before = {name: value.clone() for name, value in scene.model.state_dict().items()}
+        edits = scene.compile(document(step({"type": "delete"})))
+        scene.render(scene.views("eval")[0].camera, edits, scene.select(RED), hidden=True)
+        after = scene.model.state_dict()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+class TestLoad:
+    def test_the_folder_is_as_good_as_the_file(self, trained):
+        assert load(trained.parent, device="cpu").checkpoint == load(trained, "cpu").checkpoint
+
+    def test_the_public_name_is_the_same_function(self):
+        import dff
+
+        assert dff.load is load
+        assert dff.DffError is DffError
+        with pytest.raises(AttributeError):
+            _ = dff.nothing
+
+    @pytest.mark.parametrize(
+        "content",
+        ["", "3", "{", "a: [", "!!python/object:no.such.Thing {}", "!!python/name:os.nothing ''"],
+    )
+    def test_a_file_that_is_no_configuration_is_one_line(self, tmp_path, content):
+        path = tmp_path / "config.yml"
+        path.write_text(content)
+        with pytest.raises(DffError, match="config") as raised:
+            read_config(path)
+        assert "\n" not in str(raised.value)
+
+    def test_a_file_that_is_no_text_is_one_line(self, tmp_path):
+        path = tmp_path / "config.yml"
+        path.write_bytes(b"\xff\xfe\x00\x01")
+        with pytest.raises(DffError):
+            read_config(path)
+
+    def test_a_configuration_of_another_method_is_one_line(self, tmp_path):
+        path = tmp_path / "config.yml"
+        path.write_text(yaml.dump(method_configs["nerfacto"]))
+        with pytest.raises(DffError, match="not the configuration of a dff scene"):
+            read_config(path)
+
+    def test_a_missing_configuration_is_one_line(self, tmp_path):
+        with pytest.raises(DffError, match="no such configuration"):
+            load(tmp_path / "config.yml")
+        with pytest.raises(DffError, match="no such configuration"):
+            load(tmp_path)

@@ -15,6 +15,7 @@ from nerfstudio.data.datamanagers.base_datamanager import (
     VanillaDataManager,
     VanillaDataManagerConfig,
 )
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import UnidentifiedImageError
 
@@ -54,7 +55,8 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
         self.teacher: Teacher | None = None
         self.features: FeatureMaps | None = None
         data = config.data or config.dataparser.data
-        check_transforms(Path(data))
+        if isinstance(config.dataparser, NerfstudioDataParserConfig):
+            check_transforms(Path(data))
         if config.teacher is not None and test_mode == "val":
             # Before the images are read: a teacher that is not there should cost no waiting.
             self.teacher = get_teacher(config.teacher, device=str(device))

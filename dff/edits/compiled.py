@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dff.edits.apply import apply_edits, apply_operations
@@ -20,6 +20,12 @@ class PointMover(Protocol):
     def __call__(
         self, unit: Float[Tensor, "n 3"], world: Float[Tensor, "n 3"]
     ) -> Float[Tensor, "n 3"]: ...
+
+
+class Region(Protocol):
+    """A part of space: see `dff.selection.surface_snap`."""
+
+    def __call__(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]: ...
 
 
 class PointSelection(Protocol):
@@ -36,20 +42,33 @@ class CompiledEdits:
         selections: one per operation.
         operations: what is done.
         snap: where to ask the selections about points no photo shows; None asks at the points.
+        regions: outside of which a selection is empty, one per operation; none are unbounded.
     """
 
     selections: tuple[PointSelection, ...]
     operations: tuple[Operation, ...]
     snap: PointMover | None = None
+    regions: tuple[Region, ...] = ()
 
     @property
     def changes_opacity(self) -> bool:
         """Whether any step changes what light passes through; then the sampler must see it."""
         return any(isinstance(op, (Delete, Extract, Opacity)) for op in self.operations)
 
-    def masks(self, hidden: Float[Tensor, "*batch H"]) -> list[Float[Tensor, "*batch"]]:
-        """Soft mask of every step at the same points."""
-        return [selection.mask(hidden) for selection in self.selections]
+    def masks(
+        self, hidden: Float[Tensor, "*batch H"], unit: Float[Tensor, "*batch 3"] | None = None
+    ) -> list[Float[Tensor, "*batch"]]:
+        """Soft mask of every step at the same points.
+
+        Args:
+            hidden: hidden features of the points.
+            unit: the points in the unit cube; without them regions are left aside.
+        """
+        masks = [selection.mask(hidden) for selection in self.selections]
+        if unit is None or not self.regions:
+            return masks
+        pairs = zip(masks, self.regions, strict=True)
+        return [mask * region(unit).to(mask) for mask, region in pairs]
 
     def apply(
         self,

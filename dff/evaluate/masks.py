@@ -32,9 +32,16 @@ class Confusion:
         return cls(torch.zeros(classes, classes, dtype=torch.int64))
 
     def add(self, predicted: Int[Tensor, "*size"], truth: Int[Tensor, "*size"]) -> Confusion:
-        """With the pixels of one more picture; those whose truth is negative do not count."""
+        """With the pixels of one more picture; those whose truth is negative do not count.
+
+        Raises:
+            ValueError: a prediction or a truth that is no class.
+        """
         classes = len(self.counts)
         known = truth >= 0
+        for values in (predicted[known], truth[known]):
+            if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < classes:
+                raise ValueError(f"a label is outside 0 to {classes - 1}")
         joint = truth[known].long() * classes + predicted[known].long()
         counted = torch.bincount(joint, minlength=classes**2).view(classes, classes)
         return Confusion(self.counts + counted)

@@ -63,7 +63,8 @@ class FeatureField(nn.Module):
         """Hidden features at world positions; positions are detached (no gradient to poses)."""
         unit = self.unit_positions(positions.detach())
         hidden = torch.relu(self.mlp(self.encoding(unit.reshape(-1, 3))))
-        return hidden.view(*positions.shape[:-1], -1).to(positions.dtype)
+        size = (*positions.shape[:-1], self.decoder.in_features)
+        return hidden.view(size).to(positions.dtype)
 
     def decode(self, hidden: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch d"]:
         """Teacher features from hidden features: ``W h``, not normalised."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 # Spatial hash of Teschner et al. 2003 as in Instant-NGP; as int32 they wrap around, which leaves
 # the low bits that the table index keeps unchanged.
 HASH_PRIMES = (1, 2654435761 - 2**32, 805459861)
-# Points worked on at once: bounds the memory of large batches; smaller blocks lose to call overhead.
+# Points worked on at once: bounds the memory of large batches; smaller blocks are slower.
 BLOCK = 32768
 
 

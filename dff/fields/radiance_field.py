@@ -88,7 +88,8 @@ class RadianceField(Field):
         # A point exactly on the far border belongs to no cell.
         inside = ((unit > 0.0) & (unit < 1.0)).all(dim=-1, keepdim=True)
         flat = self.encoding(unit.reshape(-1, 3))
-        raw = self.density_mlp(flat).view(*positions.shape[:-1], -1).to(positions.dtype)
+        size = (*positions.shape[:-1], 1 + self.shape.geometry_dim)
+        raw = self.density_mlp(flat).view(size).to(positions.dtype)
         density = self.prior(unit) * trunc_exp(raw[..., :1])
         return density * inside, raw[..., 1:]
 
@@ -100,7 +101,7 @@ class RadianceField(Field):
     ) -> Float[Tensor, "*batch 3"]:
         """Colour in [0, 1] from geometry features and unit view directions."""
         encoded = self.direction_encoding(get_normalized_directions(directions).reshape(-1, 3))
-        parts = [encoded.view(*directions.shape[:-1], -1), geometry]
+        parts = [encoded.view(*directions.shape[:-1], 16), geometry]
         if self.shape.appearance_dim:
             if appearance is None:
                 appearance = self.appearance.weight.mean(dim=0).expand(*geometry.shape[:-1], -1)

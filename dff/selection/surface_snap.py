@@ -12,14 +12,16 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from scipy.ndimage import distance_transform_edt
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import binary_dilation, distance_transform_edt, label
 from torch import Tensor
 
 GRID = 128
 # Within this many voxels of a seen one a point is asked about where it is: the feature field is
 # trained by every sample that weighs something, not only by the surface itself.
 REACH = 1.75
+# Components of a selection below this share of its largest one are mistakes, not things.
+SPECK_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class SurfaceSnap:
     """Moves points that no photo shows to the nearest surface that one does.
 
     Attributes:
-        nearest: (r, r, r), for each voxel of the unit cube the number of the nearest seen one, or
-            -1 where points stay where they are.
+        nearest: (r, r, r), for each voxel of the unit cube the number of the nearest seen one.
+        away: (r, r, r), whether points of the voxel move there.
+        seen: (n,), voxel of each seen one, x slowest.
         points: (n, 3), mean world position of the surface in each seen voxel.
     """
 
     nearest: Int[Tensor, "r r r"]
+    away: Bool[Tensor, "r r r"]
+    seen: Int[Tensor, " n"]
     points: Float[Tensor, "n 3"]
 
     @classmethod
@@ -55,15 +60,16 @@ class SurfaceSnap:
         empty[seen.numpy()] = False
         number = np.full(resolution**3, -1, dtype=np.int32)
         number[seen.numpy()] = np.arange(len(seen), dtype=np.int32)
+        size = (resolution,) * 3
         if len(seen) == 0:
-            return cls(torch.full((resolution,) * 3, -1, dtype=torch.int32), points)
+            none = torch.zeros(size, dtype=torch.int32)
+            return cls(none, torch.zeros(size, dtype=torch.bool), seen, points)
         distance, index = cast(
             tuple[np.ndarray, np.ndarray],
-            distance_transform_edt(empty.reshape((resolution,) * 3), return_indices=True),
+            distance_transform_edt(empty.reshape(size), return_indices=True),
         )
-        nearest = number.reshape((resolution,) * 3)[tuple(index)]
-        nearest[distance <= REACH] = -1
-        return cls(torch.from_numpy(nearest), points)
+        nearest = torch.from_numpy(number.reshape(size)[tuple(index)])
+        return cls(nearest, torch.from_numpy(distance > REACH), seen, points)
 
     def __call__(
         self, unit: Float[Tensor, "n 3"], world: Float[Tensor, "n 3"]
@@ -74,11 +80,53 @@ class SurfaceSnap:
             unit: positions in the unit cube.
             world: the same in world units; returned unchanged near seen surfaces.
         """
-        nearest = self.nearest.view(-1)[cells(unit, self.nearest.shape[0])].long()
-        away = nearest >= 0
+        cell = cells(unit.cpu(), self.nearest.shape[0])
+        away = self.away.view(-1)[cell]
+        nearest = self.nearest.view(-1)[cell[away]].long()
         result = world.clone()
-        result[away] = self.points[nearest[away]].to(world)
+        result[away.to(world.device)] = self.points[nearest].to(world)
         return result
+
+    def without_specks(self, selected: Bool[Tensor, " n"]) -> VoxelRegion:
+        """Where a selection holds once its specks are gone.
+
+        Selected voxels that touch, or have one voxel between them, are one component; those
+        smaller than a twentieth of the largest are specks. What is not selected stays in the
+        region, so that soft rims do.
+
+        Args:
+            selected: which of the seen voxels are.
+        """
+        resolution = self.nearest.shape[0]
+        chosen = np.zeros(resolution**3, dtype=bool)
+        chosen[self.seen[selected].numpy()] = True
+        near = binary_dilation(chosen.reshape((resolution,) * 3), np.ones((3, 3, 3)))
+        number, count = cast(tuple[np.ndarray, int], label(near))
+        of_seen = number.ravel()[self.seen.numpy()]
+        sizes = np.bincount(of_seen[selected.numpy()], minlength=count + 1)
+        speck = sizes < SPECK_SHARE * sizes.max()
+        return VoxelRegion(self.nearest, ~(torch.from_numpy(speck[of_seen]) & selected))
+
+
+@dataclass(frozen=True)
+class VoxelRegion:
+    """A part of space, by the seen voxel that each point is nearest to.
+
+    Attributes:
+        nearest: as in `SurfaceSnap`.
+        inside: (n,), whether points nearest to the seen voxel belong to it.
+    """
+
+    nearest: Int[Tensor, "r r r"]
+    inside: Bool[Tensor, " n"]
+
+    def __call__(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
+        """Whether positions in the unit cube belong to it; all do where nothing was seen."""
+        if len(self.inside) == 0:
+            return torch.ones(unit.shape[:-1], dtype=torch.bool, device=unit.device)
+        cell = cells(unit.reshape(-1, 3).cpu(), self.nearest.shape[0])
+        inside = self.inside[self.nearest.view(-1)[cell].long()]
+        return inside.view(unit.shape[:-1]).to(unit.device)
 
 
 def cells(unit: Float[Tensor, "n 3"], resolution: int) -> Int[Tensor, " n"]:

@@ -43,7 +43,7 @@ class MiniConfig:
     blocks: tuple[int, ...] = (0, 1, 2, 1)
     lateral: int = 64
     stem: int = 24
-    long_side: int = 256
+    long_side: int = 320
     logit_scale: float = 16.0
 
     def encoder(self) -> ImageEncoder:
@@ -163,9 +163,21 @@ class MiniTeacher(Teacher):
         x = F.interpolate(
             x, (height, width), mode="bilinear", align_corners=False, antialias=True
         ).clamp(0, 1)
-        x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+        return self.encode_batch(x)[0]
+
+    @torch.no_grad()
+    def encode_batch(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch grid_height grid_width dim"]:
+        """Unit features at stride 4 of images of one size, encoded at the size they have.
+
+        Args:
+            images: sRGB in [0, 1]; height and width multiples of 4.
+        """
+        height, width = images.shape[-2:]
+        x = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
         features = self._encoder(x.contiguous(memory_format=torch.channels_last))
-        features = features[0, :, : height // STRIDE, : width // STRIDE].permute(1, 2, 0)
+        features = features[:, :, : height // STRIDE, : width // STRIDE].permute(0, 2, 3, 1)
         return F.normalize(features.float(), dim=-1).contiguous()
 
     @torch.no_grad()

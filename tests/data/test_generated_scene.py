@@ -213,7 +213,8 @@ def test_nerfstudio_reads_the_scene_with_our_split(scene: Path) -> None:
         outputs = NerfstudioDataParserConfig(data=scene).setup().get_dataparser_outputs(split)
         names = [p.name for p in outputs.image_filenames]
         wanted = [
-            Path(n).name for n, h in zip(truth.file_names, truth.held_out, strict=True)
+            Path(n).name
+            for n, h in zip(truth.file_names, truth.held_out, strict=True)
             if h == held_out
         ]
         assert names == wanted
@@ -223,8 +224,11 @@ def test_nerfstudio_reads_the_scene_with_our_split(scene: Path) -> None:
         centres = outputs.cameras.camera_to_worlds[:, :, 3].numpy()
         if len(centres) > 2:
             mine = np.array(
-                [np.array(c.pose)[:3, 3] for c, h in zip(truth.cameras, truth.held_out, strict=True)
-                 if h == held_out]
+                [
+                    np.array(c.pose)[:3, 3]
+                    for c, h in zip(truth.cameras, truth.held_out, strict=True)
+                    if h == held_out
+                ]
             )
             ratio = np.linalg.norm(centres[1:] - centres[:-1], axis=1) / np.linalg.norm(
                 mine[1:] - mine[:-1], axis=1

@@ -63,8 +63,9 @@ def test_hsv_agrees_with_the_standard_library() -> None:
 
 def test_named_colours_do_not_overlap() -> None:
     rng = np.random.default_rng(0)
-    samples = {name: np.array([sample_colour(name, rng) for _ in range(200)])
-               for name in colour_names()}
+    samples = {
+        name: np.array([sample_colour(name, rng) for _ in range(200)]) for name in colour_names()
+    }
     for a in samples:
         for b in samples:
             if a < b:

@@ -23,8 +23,9 @@ from dff.teachers.mini_vocabulary import Vocabulary
 
 def _teacher(seed: int = 0, **changes: object) -> MiniTeacher:
     torch.manual_seed(seed)
-    config = MiniConfig(**{"widths": (8, 8, 16, 16), "lateral": 8, "stem": 8, "long_side": 64,
-                           **changes})  # type: ignore[arg-type]
+    config = MiniConfig(
+        **{"widths": (8, 8, 16, 16), "lateral": 8, "stem": 8, "long_side": 64, **changes}
+    )  # type: ignore[arg-type]
     words = Vocabulary(("apple", "ball"), ("red", "gray"))
     return MiniTeacher(config.encoder(), TextEncoder(len(words.words)), words, config)
 
@@ -198,8 +199,10 @@ def test_shipped_weights_find_things_that_a_colour_rule_cannot() -> None:
     classes = torch.tensor([words.index(name) for name in class_names()])
     rng = np.random.default_rng(0)
     usual = np.array(
-        [np.mean([sample_look(n, rng).parts["body"].first for _ in range(30)], 0)
-         for n in object_names()]
+        [
+            np.mean([sample_look(n, rng).parts["body"].first for _ in range(30)], 0)
+            for n in object_names()
+        ]
     )
     scores: dict[str, list[float]] = {"teacher": [], "colour": []}
     for seed in (901, 902, 903):

@@ -15,7 +15,9 @@ def test_teachers_are_listed_by_pattern() -> None:
 
 
 def test_an_unknown_teacher_is_refused_with_the_nearest_and_all() -> None:
-    with pytest.raises(DffError, match=r"no teacher 'minni' \(did you mean 'mini'\?\); known: .*mini"):
+    with pytest.raises(
+        DffError, match=r"no teacher 'minni' \(did you mean 'mini'\?\); known: .*mini"
+    ):
         get_teacher("minni")
-    with pytest.raises(DffError, match="known: .*mini"):
+    with pytest.raises(DffError, match=r"known: .*mini"):
         get_teacher("")

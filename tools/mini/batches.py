@@ -85,7 +85,7 @@ class Batches:
             if not plain and rng.random() < 0.5:
                 part = part.flip(-1)
             part = part.contiguous()
-            images.append(_paint(part, torch.from_numpy(np.ascontiguousarray(rows[k].T)).t(), _exposure(rng, plain)))
+            images.append(_paint(part, rows[k], _exposure(rng, plain)))
             slots.append(part[0][cell][:, cell])
         image = torch.stack(images)
         if side != size:
@@ -98,33 +98,51 @@ class Batches:
         return Batch(image.clamp(0, 1), *_labels(slot, names, colours))
 
     def _photograph(self, image: Tensor) -> Tensor:
-        """White balance, blur and sensor noise, different for each picture."""
-        rng, batch = self._rng, len(image)
-        balance = torch.from_numpy(rng.normal(1.0, 0.04, (batch, 3, 1, 1)).astype(np.float32))
-        image = image * balance
-        if rng.random() < 0.4:
-            share = torch.from_numpy(rng.uniform(0, 0.9, (batch, 1, 1, 1)).astype(np.float32))
-            soft = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
-            image = torch.lerp(image, soft, share)
-        sigma = torch.from_numpy(
-            (np.abs(rng.normal(0, 0.015, (batch, 1, 1, 1)))).astype(np.float32)
+        """What light, lens and sensor do, differently for each picture of a batch."""
+        rng, batch, size = self._rng, len(image), image.shape[-1]
+
+        def each(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values.astype(np.float32)).reshape(batch, -1, 1, 1)
+
+        balance = each(rng.normal(1.0, 0.05, (batch, 3)))
+        # Light that falls off across the picture: a ramp in any direction.
+        s = torch.linspace(-1, 1, size)
+        ramp = (
+            1 + each(rng.normal(0, 0.13, batch)) * s + each(rng.normal(0, 0.13, batch)) * s[:, None]
         )
-        return image + sigma * torch.randn(image.shape, generator=self._noise)
+        image = (image * (balance * ramp.clamp(0.4, 1.6))).clamp_(0, 1)
+        # Contrast curve: between the square (dark) and the inverted square (bright).
+        bend = each(rng.uniform(-0.45, 0.45, batch))
+        image = image + bend * (image.square() - image)
+        if rng.random() < 0.5:
+            grey = image.mean(1, keepdim=True)
+            image = grey + (image - grey) * each(rng.uniform(0.75, 1.2, batch))
+        if rng.random() < 0.5:
+            soft = F.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
+            image = torch.lerp(image, soft, each(rng.uniform(-0.5, 1.0, batch)))
+        sigma = each(np.abs(rng.normal(0, 0.014, batch)))
+        noise = torch.randn(image.shape, generator=self._noise)
+        if rng.random() < 0.4:
+            # Grain of two pixels, as compression and texture leave it; the same in all channels.
+            half = torch.randn((batch, 1, size // 2, size // 2), generator=self._noise)
+            noise = noise * 0.5 + 2.0 * F.interpolate(half, (size, size), mode="bilinear")
+        return image + sigma * noise
 
 
 def _exposure(rng: np.random.Generator, plain: bool) -> float:
     return 0.85 if plain else float(np.exp(rng.normal(-0.2, 0.25)))
 
 
-def _paint(planes: Tensor, rows: Tensor, exposure: float) -> Tensor:
+def _paint(planes: Tensor, rows: np.ndarray, exposure: float) -> Tensor:
     """(3, S, S) sRGB of (5, S, S) buffers painted with (SLOTS, ROW_LENGTH) rows.
 
-    The transfer curve is gamma 2: albedo and result are squared and rooted, which is quick and close
-    to sRGB's. The camera exposes for the mean light of the picture.
+    The transfer curve is gamma 2: albedo and result are squared and rooted, which is quick and
+    close to sRGB's. The camera exposes for the mean light of the picture.
     """
     side = planes.shape[-1]
     # Columns of the table, taken by numpy: three times as quick as rows by torch.
-    row = torch.from_numpy(rows.t().numpy().take(planes[0].reshape(-1).numpy(), 1, mode="clip"))
+    columns = np.ascontiguousarray(rows.T)
+    row = torch.from_numpy(columns.take(planes[0].reshape(-1).numpy(), 1, mode="clip"))
     byte = planes[1:].reshape(4, -1).float().mul_(1 / 255)
     mix = (row[6] * byte[2]).add_(row[7] * byte[3]).sub_(row[8]).mul_(row[9]).clamp_(0, 1)
     albedo = (row[3:6] * mix).add_(row[:3])
@@ -134,9 +152,7 @@ def _paint(planes: Tensor, rows: Tensor, exposure: float) -> Tensor:
     return linear.clamp_(0, 1).sqrt_().reshape(3, side, side)
 
 
-def _labels(
-    slot: Tensor, names: np.ndarray, colours: np.ndarray
-) -> tuple[Tensor, Tensor, Tensor]:
+def _labels(slot: Tensor, names: np.ndarray, colours: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     batch, parts = len(slot), len(PART_NAMES)
     name_of = torch.full((batch, SLOTS), BACKGROUND)
     colour_of = torch.full((batch, SLOTS), -1)

@@ -21,7 +21,7 @@ class Figures:
     """What held-out pictures say.
 
     Attributes:
-        name_iou: IoU of each name and place, argmax over all of them, pixels of all pictures pooled.
+        name_iou: IoU of each name and place, argmax over all of them, pixels pooled.
         phrase_iou: mean over (picture, phrase) pairs of IoU, argmax over the phrases of the things
             in the picture and the places.
         leak: (names, names) share of the pixels of thing j that query i selects against the
@@ -137,8 +137,10 @@ def leak_markdown(figures: Figures, names: Sequence[str]) -> str:
     lines = ["| query | " + " | ".join(names) + " | table |"]
     lines.append("|---" * (len(names) + 2) + "|")
     for i, name in enumerate(names):
-        cells = [f"**{100 * v:.0f}**" if i == j else f"{100 * v:.0f}" for j, v in
-                 enumerate(figures.leak[i])]
+        cells = [
+            f"**{100 * v:.0f}**" if i == j else f"{100 * v:.0f}"
+            for j, v in enumerate(figures.leak[i])
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {100 * figures.leak_table[i]:.0f} |")
     return "\n".join(lines)
 
@@ -178,7 +180,10 @@ def photo_figures(teacher: Teacher, scene: Path, long_side: int = 806) -> dict[s
         single = (score > (up @ neutral.t()).amax(-1, keepdim=True)).numpy()
         hsv = np.asarray(photo.resize((width, height)).convert("HSV"), dtype=np.float32)
         hue, strong = hsv[..., 0] * 360 / 255, (hsv[..., 1] > 90) & (hsv[..., 2] > 51)
-        rule = {"apple": strong & ((hue < 20) | (hue > 330)), "banana": strong & (abs(hue - 60) < 30)}
+        rule = {
+            "apple": strong & ((hue < 20) | (hue > 330)),
+            "banana": strong & (abs(hue - 60) < 30),
+        }
         for k, name in enumerate(("apple", "banana")):
             truth = label == k + 1
             add(f"argmax_{name}", guess == k, truth)
@@ -189,5 +194,3 @@ def photo_figures(teacher: Teacher, scene: Path, long_side: int = 806) -> dict[s
             leak[key][1] += float((label == other).sum())
     result = {key: a / max(b, 1.0) for key, (a, b) in sums.items()}
     return result | {f"leak_{key}": a / max(b, 1.0) for key, (a, b) in leak.items()}
-
-

@@ -30,6 +30,7 @@ class Prompts:
     @staticmethod
     def of(vocabulary: Vocabulary) -> Prompts:
         """Names and places; colours; canonical words; "colour name" phrases, names slowest."""
+
         def rows(phrases: list[str]) -> Tensor:
             tokens = [vocabulary.tokens(p) for p in phrases]
             return torch.tensor(pad_tokens(tokens, len(vocabulary.words)))
@@ -44,11 +45,10 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Targets:
-    """Labels of M pixels: class and colour (-1: none to name), and a weight for each."""
+    """Labels of M pixels: class, and colour (-1: none to name)."""
 
     name: Tensor
     colour: Tensor
-    weight: Tensor
 
 
 def class_weights(frequency: Tensor, places: tuple[float, ...] = (3.0, 1.5)) -> Tensor:
@@ -80,47 +80,40 @@ def losses(
         text: the text encoder.
         prompts: what to ask.
         scale: the logit scale, the length z is pulled to.
-        asked: how many of the pixels, from the first, take the phrase terms, which are the dear ones.
+        asked: how many of the pixels, from the first, take the terms on phrases, the dear ones.
     """
-    sample = slice(0, asked)
     classes, colours = text(prompts.classes), text(prompts.colours)
     canonical, phrases = text(prompts.canonical), text(prompts.phrases)
     names, things = target.name, len(classes) - 2
     thing = names < things
     by_class, by_colour = z @ classes.t(), z @ colours.t()
     neutral = (z @ canonical.t()).amax(1, keepdim=True)
-    weight = target.weight / target.weight.mean()
+    everywhere = torch.ones_like(neutral[:, 0])
 
     named = target.colour >= 0
-    colour_weight = weight * named * torch.where(thing, 1.0, 0.3)
+    tinted = named * torch.where(thing, 1.0, 0.3)
     colour = target.colour.clamp(min=0)
 
-    zs, cs, ns = z[sample], colour[sample], names[sample]
-    usable = named[sample] | ~thing[sample]
-    phrase_weight = weight[sample] * usable
-    by_phrase = torch.cat([zs @ phrases.t(), by_class[sample][:, things:]], 1)
-    phrase = torch.where(
-        thing[sample], ns * len(colours) + cs, len(phrases) + ns - things
-    )
+    # Phrases: name n in colour c is number n * colours + c; places follow.
+    n, c, is_thing = names[:asked], colour[:asked], thing[:asked]
+    usable = (named[:asked] | ~is_thing).float()
+    by_phrase = z[:asked] @ phrases.t()
+    by_phrase_or_place = torch.cat([by_phrase, by_class[:asked, things:]], 1)
+    phrase = torch.where(is_thing, n * len(colours) + c, len(phrases) + n - things)
     k = torch.arange(len(phrases))
-    close = (k // len(colours) == ns[:, None]) | (k % len(colours) == cs[:, None])
+    close = (k // len(colours) == n[:, None]) | (k % len(colours) == c[:, None])
     hit = k == phrase[:, None]
+    phrase_leak = F.binary_cross_entropy_with_logits(
+        by_phrase - neutral[:asked], hit.float(), reduction="none"
+    )
+    phrase_leak = (phrase_leak * torch.where(hit, 8.0, torch.where(close, 1.0, 0.1))).sum(1) / 20
     return {
-        "name": _mean(F.cross_entropy(by_class, names, reduction="none"), weight),
-        "colour": _mean(F.cross_entropy(by_colour, colour, reduction="none"), colour_weight),
-        "phrase": _mean(F.cross_entropy(by_phrase, phrase, reduction="none"), phrase_weight),
-        "name_leak": _leak(by_class - neutral, names, weight, 4.0),
-        "colour_leak": _leak(by_colour - neutral, colour, colour_weight, 3.0),
-        "phrase_leak": _mean(
-            (
-                F.binary_cross_entropy_with_logits(
-                    by_phrase[:, : len(phrases)] - neutral[sample], hit.float(), reduction="none"
-                )
-                * torch.where(hit, 8.0, torch.where(close, 1.0, 0.1))
-            ).sum(1)
-            / 20,
-            phrase_weight,
-        ),
+        "name": F.cross_entropy(by_class, names),
+        "colour": _mean(F.cross_entropy(by_colour, colour, reduction="none"), tinted),
+        "phrase": _mean(F.cross_entropy(by_phrase_or_place, phrase, reduction="none"), usable),
+        "name_leak": _leak(by_class - neutral, names, everywhere, 4.0),
+        "colour_leak": _leak(by_colour - neutral, colour, tinted, 3.0),
+        "phrase_leak": _mean(phrase_leak, usable),
         "length": (z.norm(dim=1) / scale - 1).square().mean(),
     }
 

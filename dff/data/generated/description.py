@@ -147,9 +147,12 @@ def describe_scene(seed: int = 0, num_objects: int = 8, detail: int = 40) -> Sce
     return SceneDescription(objects, light, seed, table_half=float(max(2.4, reach + 0.4)))
 
 
+_BODY_COLOURED = ("inside", "handle", "dough", "lid")
+
+
 def _one_coloured(look: Look) -> Look:
     """The look with large second parts in the body's colour, so that a "red bowl" is red inside."""
-    parts = {k: v for k, v in look.parts.items() if k not in ("inside", "handle", "dough")}
+    parts = {k: v for k, v in look.parts.items() if k not in _BODY_COLOURED}
     return replace(look, parts=parts)
 
 

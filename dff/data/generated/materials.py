@@ -121,11 +121,7 @@ def sample_look(
     """
     natural = colour is None
     if colour is None:
-        choices = _NATURAL.get(name)
-        if choices is None:
-            colour = str(rng.choice(colour_names()))
-        else:
-            colour = str(rng.choice(choices))
+        colour = str(rng.choice(natural_colours(name)))
     body = _body(name, colour, rng, natural, patterned)
     parts = {"body": body}
     for part in _OTHER_PARTS.get(name, ()):
@@ -220,12 +216,12 @@ def _other_part(
     def brownish(low: float, high: float) -> Colour:
         return hsv_to_rgb(rng.uniform(20, 50), rng.uniform(0.3, 0.7), rng.uniform(low, high))
 
-    if not natural and part in ("stem", "tip", "leaf", "dough", "eye", "beak"):
-        # Away from nature half of them follow the body, so that no name rests on an accent alone.
-        if rng.random() < 0.5:
-            return Material(
-                body.first, body.second, body.blotch, body.figure, body.threshold, body.gain, gloss
-            )
+    accent = not natural and part in ("stem", "tip", "leaf", "dough", "eye", "beak")
+    # Away from nature half of them follow the body, so that no name rests on an accent alone.
+    if accent and rng.random() < 0.5:
+        return Material(
+            body.first, body.second, body.blotch, body.figure, body.threshold, body.gain, gloss
+        )
     if part == "stem":
         if rng.random() < 0.4:
             green = hsv_to_rgb(rng.uniform(55, 95), rng.uniform(0.4, 0.8), rng.uniform(0.4, 0.75))
@@ -321,6 +317,6 @@ def pattern_values(pattern: Pattern, points: Array) -> tuple[Array, Array]:
 
 
 def paint(row: Array, n1: Array, n2: Array) -> Array:
-    """(N, 3) sRGB albedo of (N, ROW_LENGTH) material rows at pattern values n1, n2 of shape (N,)."""
+    """(N, 3) sRGB albedo of (N, ROW_LENGTH) material rows at (N,) pattern values n1 and n2."""
     mix = (row[:, 6] * n1 + row[:, 7] * n2 - row[:, 8]) * row[:, 9]
     return row[:, :3] + row[:, 3:6] * np.clip(mix, 0.0, 1.0)[:, None]

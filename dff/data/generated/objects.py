@@ -8,12 +8,23 @@ colour people name ("a red apple"); stems, pages, caps and the like are parts of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dff.data.generated.shells import (
+    Shell,
+    block,
+    ellipsoid,
+    leaf_shell,
+    stem_shell,
+    tube,
+    turn,
+    turned,
+    vertex_normals,
+)
 from dff.errors import DffError
 
 Array = NDArray[np.float64]
@@ -39,17 +50,6 @@ class ObjectMesh:
     parts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Shell:
-    """A piece of surface and the name of its part; smooth where vertices share a position, unless
-    ``creased`` (then only where faces share a vertex)."""
-
-    vertices: Array
-    faces: NDArray[np.int64]
-    part: str
-    creased: bool = False
-
-
 def object_names() -> tuple[str, ...]:
     """Names that `make_object` can build, in a fixed order."""
     return tuple(_BUILDERS)
@@ -73,7 +73,7 @@ def make_object(name: str, rng: np.random.Generator, detail: int = _DETAIL) -> O
     vertices, normals, faces, face_part, offset = [], [], [], [], 0
     for shell in shells:
         vertices.append(shell.vertices)
-        normals.append(_vertex_normals(shell))
+        normals.append(vertex_normals(shell))
         faces.append(shell.faces + offset)
         face_part.append(np.full(len(shell.faces), parts.index(shell.part)))
         offset += len(shell.vertices)
@@ -89,148 +89,7 @@ def make_object(name: str, rng: np.random.Generator, detail: int = _DETAIL) -> O
     )
 
 
-# --- pieces -----------------------------------------------------------------------------------
-
-
-def _vertex_normals(shell: _Shell) -> Array:
-    """(V, 3) unit normals: the area-weighted mean of the faces that meet at a vertex."""
-    vertices, faces = shell.vertices, shell.faces
-    corner = vertices[faces]
-    weighted = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    # The poles of a turned shape are rings of coincident vertices: gather by position.
-    owner = np.arange(len(vertices))
-    if not shell.creased:
-        _, owner = np.unique(np.round(vertices, 6), axis=0, return_inverse=True)
-        owner = owner.reshape(-1)
-    total = np.zeros((int(owner.max()) + 1, 3))
-    for k in range(3):
-        np.add.at(total, owner[faces[:, k]], weighted)
-    normals = total[owner]
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.maximum(length, 1e-12)
-
-
-def _grid_faces(rows: int, columns: int, wrap: bool = True) -> NDArray[np.int64]:
-    """(F, 3) triangles of a rows x columns vertex grid, closed around its columns if ``wrap``."""
-    last = columns if wrap else columns - 1
-    i, j = np.meshgrid(np.arange(rows - 1), np.arange(last), indexing="ij")
-    a = (i * columns + j).ravel()
-    b = (i * columns + (j + 1) % columns).ravel()
-    c, d = a + columns, b + columns
-    return np.concatenate([np.stack([a, b, d], 1), np.stack([a, d, c], 1)])
-
-
-def _drop_flat(vertices: Array, faces: NDArray[np.int64]) -> NDArray[np.int64]:
-    corner = vertices[faces]
-    area = np.linalg.norm(
-        np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1
-    )
-    return faces[area > 1e-10]
-
-
-def _turned(
-    profile: Array, detail: int, part: str, lobes: float = 0.0, lobe_count: int = 5
-) -> _Shell:
-    """Turns a (n, 2) profile of (radius, height), walked with the outside on its right."""
-    angle = np.arange(detail) * 2 * np.pi / detail
-    ring = 1.0 + lobes * np.cos(lobe_count * angle)
-    radius = profile[:, :1] * ring
-    vertices = np.stack(
-        [
-            radius * np.cos(angle),
-            radius * np.sin(angle),
-            np.broadcast_to(profile[:, 1:], radius.shape),
-        ],
-        -1,
-    ).reshape(-1, 3)
-    return _Shell(vertices, _drop_flat(vertices, _grid_faces(len(profile), detail)), part)
-
-
-def _tube(path: Array, radii: Array, detail: int, part: str, ridges: float = 0.0) -> _Shell:
-    """A closed tube of the given (n,) radii around a (n, 3) path."""
-    path = np.concatenate([path[:1], path, path[-1:]])
-    radii = np.concatenate([[0.0], radii, [0.0]])
-    inner = path[1:-1]
-    tangent = np.gradient(inner, axis=0)
-    tangent = np.concatenate([tangent[:1], tangent, tangent[-1:]])
-    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
-    helper = np.array([0.0, 0.0, 1.0])
-    if np.abs(tangent @ helper).max() > 0.95:
-        helper = np.array([0.3, 0.9, 0.1])
-        if np.abs(tangent @ helper).max() > 0.97:
-            helper = np.array([1.0, -0.2, 0.3])
-    side = np.cross(helper, tangent)
-    side /= np.linalg.norm(side, axis=1, keepdims=True)
-    up = np.cross(tangent, side)
-    angle = np.arange(detail) * 2 * np.pi / detail
-    ring = (1 + ridges * np.cos(5 * angle))[:, None]
-    offset = side[:, None] * (np.cos(angle)[:, None] * ring) + up[:, None] * (
-        np.sin(angle)[:, None] * ring
-    )
-    vertices = (path[:, None] + radii[:, None, None] * offset).reshape(-1, 3)
-    return _Shell(vertices, _drop_flat(vertices, _grid_faces(len(path), detail)), part)
-
-
-def _ellipsoid(centre: Sequence[float], radii: Sequence[float], detail: int, part: str) -> _Shell:
-    t = np.linspace(0, np.pi, max(6, detail // 2 + 1))
-    shell = _turned(np.stack([np.sin(t), -np.cos(t)], 1), detail, part)
-    return _Shell(shell.vertices * np.asarray(radii) + np.asarray(centre), shell.faces, part)
-
-
-def _block(low: Sequence[float], high: Sequence[float], part: str, cells: int = 4) -> _Shell:
-    """An axis-aligned box with flat faces (its vertices are doubled along the edges).
-
-    The faces are divided into ``cells`` x ``cells``, so that light given per vertex can vary.
-    """
-    low, high = np.asarray(low, float), np.asarray(high, float)
-    step = np.linspace(0, 1, cells + 1)
-    s, t = np.meshgrid(step, step, indexing="ij")
-    grid = _grid_faces(cells + 1, cells + 1, wrap=False)
-    vertices, faces = [], []
-    for axis in range(3):
-        u, v = (axis + 1) % 3, (axis + 2) % 3
-        for at_high in (False, True):
-            side = np.zeros((s.size, 3))
-            side[:, axis] = high[axis] if at_high else low[axis]
-            side[:, u] = low[u] + (high[u] - low[u]) * s.ravel()
-            side[:, v] = low[v] + (high[v] - low[v]) * t.ravel()
-            faces.append((grid[:, ::-1] if at_high else grid) + len(vertices) * s.size)
-            vertices.append(side)
-    return _Shell(np.concatenate(vertices), np.concatenate(faces), part, creased=True)
-
-
-def _turn(shell: _Shell, axis: int, angle: float) -> _Shell:
-    c, s = np.cos(angle), np.sin(angle)
-    u, v = (axis + 1) % 3, (axis + 2) % 3
-    matrix = np.eye(3)
-    matrix[u, u], matrix[u, v], matrix[v, u], matrix[v, v] = c, -s, s, c
-    return replace(shell, vertices=shell.vertices @ matrix.T)
-
-
-def _stem(foot: Sequence[float], length: float, lean: float, radius: float, part: str) -> _Shell:
-    t = np.linspace(0, 1, 5)[:, None]
-    direction = np.array([lean, 0.3 * lean, 0.0])
-    path = np.asarray(foot) + t * np.array([0, 0, length]) + t**2 * direction
-    return _tube(path, radius * np.array([1.0, 0.8, 0.75, 0.8, 1.2]), 6, part)
-
-
-def _leaf(foot: Sequence[float], length: float, angle: float, part: str = "leaf") -> _Shell:
-    s, w = np.meshgrid(np.linspace(0, 1, 7), np.linspace(-1, 1, 3), indexing="ij")
-    width = 0.28 * length * np.sin(np.pi * s**0.8)
-    x, y, z = s * length, w * width, 0.25 * length * np.sin(2.2 * s) + 0.08 * length * np.abs(w)
-    points = np.stack([x, y, z], -1).reshape(-1, 3)
-    c, k = np.cos(angle), np.sin(angle)
-    points = points @ np.array([[c, k, 0], [-k, c, 0], [0, 0, 1.0]]) + np.asarray(foot)
-    faces = _grid_faces(7, 3, wrap=False)
-    # Two-sided: a leaf has no inside.
-    vertices = np.concatenate([points, points - [0, 0, 0.006]])
-    return _Shell(vertices, np.concatenate([faces[:, ::-1], faces + len(points)]), part)
-
-
-# --- things -----------------------------------------------------------------------------------
-
-
-def _apple(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _apple(rng: np.random.Generator, detail: int) -> list[Shell]:
     t = np.linspace(np.pi, 0, detail)
     squash, taper = rng.uniform(0.84, 1.0), rng.uniform(0.06, 0.2)
     r = np.sin(t) * (1 + taper * np.cos(t))
@@ -239,16 +98,16 @@ def _apple(rng: np.random.Generator, detail: int) -> list[_Shell]:
     z += rng.uniform(0.08, 0.2) * np.exp(-((r / 0.25) ** 2)) * (t > np.pi / 2)
     profile = 0.42 * np.stack([r, z], 1)
     top = float(profile[-1, 1])
-    shells = [_turned(profile, detail, "body", rng.uniform(0.0, 0.035))]
+    shells = [turned(profile, detail, "body", rng.uniform(0.0, 0.035))]
     if rng.random() < 0.9:
         length = rng.uniform(0.13, 0.26)
-        shells.append(_stem([0, 0, top - 0.02], length, rng.uniform(-0.1, 0.1), 0.022, "stem"))
+        shells.append(stem_shell([0, 0, top - 0.02], length, rng.uniform(-0.1, 0.1), 0.022))
     if rng.random() < 0.3:
-        shells.append(_leaf([0, 0, top + 0.06], rng.uniform(0.25, 0.4), rng.uniform(0, 6.28)))
+        shells.append(leaf_shell([0, 0, top + 0.06], rng.uniform(0.25, 0.4), rng.uniform(0, 6.28)))
     return shells
 
 
-def _pear(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _pear(rng: np.random.Generator, detail: int) -> list[Shell]:
     t = np.linspace(0, 1, detail)
     neck = rng.uniform(0.34, 0.5)
     belly = np.sqrt(np.clip(1 - ((t - 0.33) / 0.33) ** 2, 0, 1)) * (t < 0.33)
@@ -258,14 +117,14 @@ def _pear(rng: np.random.Generator, detail: int) -> list[_Shell]:
     height = rng.uniform(1.08, 1.3)
     profile = np.stack([0.4 * r, height * t], 1)
     profile[0, 0] = profile[-1, 0] = 0.0
-    shells = [_turned(profile, detail, "body", rng.uniform(0, 0.02))]
+    shells = [turned(profile, detail, "body", rng.uniform(0, 0.02))]
     shells.append(
-        _stem([0, 0, height - 0.02], rng.uniform(0.15, 0.3), rng.uniform(-0.15, 0.15), 0.02, "stem")
+        stem_shell([0, 0, height - 0.02], rng.uniform(0.15, 0.3), rng.uniform(-0.15, 0.15), 0.02)
     )
     return shells
 
 
-def _banana(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _banana(rng: np.random.Generator, detail: int) -> list[Shell]:
     sweep = rng.uniform(1.15, 2.0)
     length = rng.uniform(1.5, 1.9)
     radius = length / sweep
@@ -280,37 +139,37 @@ def _banana(rng: np.random.Generator, detail: int) -> list[_Shell]:
     body = np.clip(np.minimum((u + 0.03) / 0.2, (stem_from + 0.04 - u) / 0.2), 0, 1)
     r = fat * np.maximum(np.sin(0.5 * np.pi * body) ** 0.8, 0.3)
     ridges = rng.uniform(0.02, 0.07)
-    tip, stem = int(round(0.05 * steps)) + 1, int(round(stem_from * steps))
+    tip, stem = round(0.05 * steps) + 1, round(stem_from * steps)
     sides = max(10, detail // 2)
     shells = [
-        _tube(path[tip - 1 : stem + 1], r[tip - 1 : stem + 1], sides, "body", ridges),
-        _tube(path[:tip], r[:tip] * 0.99, sides, "tip", ridges),
-        _tube(path[stem - 1 :], r[stem - 1 :] * 0.97, sides, "stem", ridges),
-        _tube(path[-2:] + [0.03, 0.01, 0], r[-2:] * 1.08, sides, "tip"),
+        tube(path[tip - 1 : stem + 1], r[tip - 1 : stem + 1], sides, "body", ridges),
+        tube(path[:tip], r[:tip] * 0.99, sides, "tip", ridges),
+        tube(path[stem - 1 :], r[stem - 1 :] * 0.97, sides, "stem", ridges),
+        tube(path[-2:] + [0.03, 0.01, 0], r[-2:] * 1.08, sides, "tip"),
     ]
     pose = rng.random()
     tilt = rng.uniform(-0.15, 0.5) if pose < 0.7 else rng.uniform(0.5, 1.5)
-    return [_turn(shell, 0, tilt) for shell in shells]
+    return [turn(shell, 0, tilt) for shell in shells]
 
 
-def _carrot(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _carrot(rng: np.random.Generator, detail: int) -> list[Shell]:
     length, fat = rng.uniform(1.3, 1.7), rng.uniform(0.17, 0.25)
     t = np.linspace(0, 1, 14)
     r = fat * (0.12 + 0.88 * t ** rng.uniform(0.55, 0.9)) * (1 + 0.03 * np.sin(37 * t))
     r[-1] *= 0.75
     bend = rng.uniform(-0.12, 0.12)
     path = np.stack([length * (t - 1), bend * (1 - t) ** 2, np.zeros_like(t)], 1)
-    shells = [_tube(path, r, max(10, detail // 2), "body")]
+    shells = [tube(path, r, max(10, detail // 2), "body")]
     for _ in range(int(rng.integers(4, 8))):
         reach = rng.uniform(0.35, 0.7)
         yaw, pitch = rng.uniform(-0.6, 0.6), rng.uniform(-0.15, 0.7)
         direction = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw), np.sin(pitch)])
         s = np.linspace(0, 1, 5)[:, None]
         leaf = np.array([-0.03, 0, 0]) + s * reach * direction + s**2 * np.array([0, 0, -0.08])
-        shells.append(_tube(leaf, np.array([0.03, 0.03, 0.055, 0.06, 0.02]), 6, "leaf"))
+        shells.append(tube(leaf, np.array([0.03, 0.03, 0.055, 0.06, 0.02]), 6, "leaf"))
     # Lies on its side: the leaves may touch the table, but not pass through it.
     lowered = [
-        _Shell(
+        Shell(
             np.column_stack([x.vertices[:, :2], np.maximum(x.vertices[:, 2], -fat)]),
             x.faces,
             x.part,
@@ -320,17 +179,17 @@ def _carrot(rng: np.random.Generator, detail: int) -> list[_Shell]:
     return lowered
 
 
-def _donut(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _donut(rng: np.random.Generator, detail: int) -> list[Shell]:
     major, minor = rng.uniform(0.32, 0.4), rng.uniform(0.15, 0.2)
     flat = rng.uniform(0.8, 1.0)
     sides = max(12, detail * 2 // 3)
 
-    def ring(start: float, stop: float, swell: float, part: str) -> _Shell:
+    def ring(start: float, stop: float, swell: float, part: str) -> Shell:
         phi = np.linspace(start, stop, sides)
         profile = np.stack(
             [major + swell * minor * np.cos(phi), flat * swell * minor * np.sin(phi)], 1
         )
-        return _turned(profile, detail * 3 // 2, part)
+        return turned(profile, detail * 3 // 2, part)
 
     drip = rng.uniform(-0.35, 0.15)
     return [
@@ -339,7 +198,7 @@ def _donut(rng: np.random.Generator, detail: int) -> list[_Shell]:
     ]
 
 
-def _mug(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _mug(rng: np.random.Generator, detail: int) -> list[Shell]:
     height, radius = rng.uniform(0.8, 1.1), rng.uniform(0.36, 0.46)
     foot = radius * rng.uniform(0.8, 1.0)
     wall = 0.045
@@ -357,16 +216,16 @@ def _mug(rng: np.random.Generator, detail: int) -> list[_Shell]:
     )
     thick = rng.uniform(0.045, 0.07)
     return [
-        _turned(outer, detail, "body"),
-        _turned(bottom, detail, "body"),
-        _turned(rim, detail, "body"),
-        _tube(path, np.full(10, thick), 8, "handle"),
-        _turned(inner, detail, "inside"),
-        _turned(floor, detail, "inside"),
+        turned(outer, detail, "body"),
+        turned(bottom, detail, "body"),
+        turned(rim, detail, "body"),
+        tube(path, np.full(10, thick), 8, "handle"),
+        turned(inner, detail, "inside"),
+        turned(floor, detail, "inside"),
     ]
 
 
-def _bowl(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _bowl(rng: np.random.Generator, detail: int) -> list[Shell]:
     radius, height = rng.uniform(0.6, 0.8), rng.uniform(0.36, 0.55)
     wall, power = 0.045, rng.uniform(0.45, 0.7)
     foot = radius * rng.uniform(0.35, 0.5)
@@ -384,14 +243,14 @@ def _bowl(rng: np.random.Generator, detail: int) -> list[_Shell]:
         ]
     )
     return [
-        _turned(outer, detail, "body"),
-        _turned(stand, detail, "body"),
-        _turned(rim, detail, "body"),
-        _turned(inner, detail, "inside"),
+        turned(outer, detail, "body"),
+        turned(stand, detail, "body"),
+        turned(rim, detail, "body"),
+        turned(inner, detail, "inside"),
     ]
 
 
-def _bottle(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _bottle(rng: np.random.Generator, detail: int) -> list[Shell]:
     height, radius = rng.uniform(1.6, 2.1), rng.uniform(0.25, 0.34)
     neck, shoulder = radius * rng.uniform(0.3, 0.45), rng.uniform(0.5, 0.68)
     top = height * 0.93
@@ -408,57 +267,55 @@ def _bottle(rng: np.random.Generator, detail: int) -> list[_Shell]:
     low, high = sorted(rng.uniform(0.12, 0.95, 2) * body_top)
     wall = lambda a, b: np.stack([np.full(4, radius), np.linspace(a, b, 4)], 1)  # noqa: E731
     shells = [
-        _turned(base, detail, "body"),
-        _turned(curve, detail, "body"),
-        _turned(np.array([curve[-1], [neck, top]]), detail, "body"),
+        turned(base, detail, "body"),
+        turned(curve, detail, "body"),
+        turned(np.array([curve[-1], [neck, top]]), detail, "body"),
     ]
     if high - low > 0.25 * body_top and rng.random() < 0.5:
         shells += [
-            _turned(wall(0.05, low), detail, "body"),
-            _turned(wall(low, high), detail, "label"),
-            _turned(wall(high, body_top), detail, "body"),
+            turned(wall(0.05, low), detail, "body"),
+            turned(wall(low, high), detail, "label"),
+            turned(wall(high, body_top), detail, "body"),
         ]
     else:
-        shells.append(_turned(wall(0.05, body_top), detail, "body"))
+        shells.append(turned(wall(0.05, body_top), detail, "body"))
     wide = neck * rng.uniform(1.1, 1.35)
     cap = np.array([[neck, top - 0.06], [wide, top - 0.06], [wide, height]])
     lid = np.array([[wide, height], [0, height]])
-    shells += [_turned(cap, detail, "cap"), _turned(lid, detail, "cap")]
+    shells += [turned(cap, detail, "cap"), turned(lid, detail, "cap")]
     return shells
 
 
-def _book(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _book(rng: np.random.Generator, detail: int) -> list[Shell]:
     w, d = rng.uniform(1.2, 1.7), rng.uniform(0.85, 1.15)
     h = rng.uniform(0.16, 0.34)
     c = 0.03
     return [
-        _block([0, 0, 0], [w, d, c], "body"),
-        _block([0, 0, h - c], [w, d, h], "body"),
-        _block([0, 0, c], [w, c, h - c], "body"),
-        _block([c * 1.5, c, c], [w - c * 1.5, d - c * 1.5, h - c], "pages"),
+        block([0, 0, 0], [w, d, c], "body"),
+        block([0, 0, h - c], [w, d, h], "body"),
+        block([0, 0, c], [w, c, h - c], "body"),
+        block([c * 1.5, c, c], [w - c * 1.5, d - c * 1.5, h - c], "pages"),
     ]
 
 
-def _box(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _box(rng: np.random.Generator, detail: int) -> list[Shell]:
     w, d = rng.uniform(0.6, 0.95), rng.uniform(0.6, 0.95)
     h = rng.uniform(0.55, 1.05)
-    shells = [_block([0, 0, 0], [w, d, h], "body")]
+    shells = [block([0, 0, 0], [w, d, h], "body")]
     kind = rng.random()
     band, lift = rng.uniform(0.08, 0.2), 0.008
     if kind < 0.35:
         middle = w * rng.uniform(0.35, 0.65)
         shells.append(
-            _block(
-                [middle - band / 2, -lift, -0.0], [middle + band / 2, d + lift, h + lift], "band"
-            )
+            block([middle - band / 2, -lift, -0.0], [middle + band / 2, d + lift, h + lift], "band")
         )
     elif kind < 0.6:
-        shells.append(_block([-0.02, -0.02, h * 0.8], [w + 0.02, d + 0.02, h + 0.02], "lid"))
+        shells.append(block([-0.02, -0.02, h * 0.8], [w + 0.02, d + 0.02, h + 0.02], "lid"))
     return shells
 
 
-def _ball(rng: np.random.Generator, detail: int) -> list[_Shell]:
-    shell = _ellipsoid([0, 0, 0], [0.45, 0.45, 0.45], max(detail, 24), "body")
+def _ball(rng: np.random.Generator, detail: int) -> list[Shell]:
+    shell = ellipsoid([0, 0, 0], [0.45, 0.45, 0.45], max(detail, 24), "body")
     kind = rng.random()
     if kind < 0.5:
         return [shell]
@@ -469,35 +326,35 @@ def _ball(rng: np.random.Generator, detail: int) -> list[_Shell]:
         wedge = np.floor((np.arctan2(centre[:, 1], centre[:, 0]) / (2 * np.pi) + 0.5) * 8 - 1e-6)
         half = wedge.astype(int) % 2 == 1
     pieces = [
-        _Shell(shell.vertices, shell.faces[~half], "body"),
-        _Shell(shell.vertices, shell.faces[half], "panel"),
+        Shell(shell.vertices, shell.faces[~half], "body"),
+        Shell(shell.vertices, shell.faces[half], "panel"),
     ]
     tilt, roll = rng.uniform(-1.5, 1.5, 2)
-    return [_turn(_turn(_used(piece), 0, tilt), 1, roll) for piece in pieces]
+    return [turn(turn(_used(piece), 0, tilt), 1, roll) for piece in pieces]
 
 
-def _used(shell: _Shell) -> _Shell:
+def _used(shell: Shell) -> Shell:
     """Only the vertices that the faces name."""
     keep, faces = np.unique(shell.faces, return_inverse=True)
-    return _Shell(shell.vertices[keep], faces.reshape(-1, 3), shell.part)
+    return Shell(shell.vertices[keep], faces.reshape(-1, 3), shell.part)
 
 
-def _duck(rng: np.random.Generator, detail: int) -> list[_Shell]:
+def _duck(rng: np.random.Generator, detail: int) -> list[Shell]:
     long, fat = rng.uniform(0.46, 0.54), rng.uniform(0.34, 0.4)
-    body = _ellipsoid([0, 0, 0.32], [long, fat, 0.32], detail, "body")
+    body = ellipsoid([0, 0, 0.32], [long, fat, 0.32], detail, "body")
     # The rear of the body rises into a tail.
     x = body.vertices[:, 0]
     rise = np.where(x < 0, (x / long) ** 2 * rng.uniform(0.25, 0.4), 0.0)
-    body = _Shell(body.vertices + np.stack([-0.15 * rise, 0 * x, rise], 1), body.faces, "body")
+    body = Shell(body.vertices + np.stack([-0.15 * rise, 0 * x, rise], 1), body.faces, "body")
     head = rng.uniform(0.24, 0.29)
     centre = np.array([0.22, 0, 0.55 + head])
-    beak = _ellipsoid(centre + [head * 1.05, 0, -0.04], [0.16, 0.11, 0.045], 12, "beak")
-    shells = [body, _ellipsoid(centre, [head] * 3, detail, "body"), beak]
+    beak = ellipsoid(centre + [head * 1.05, 0, -0.04], [0.16, 0.11, 0.045], 12, "beak")
+    shells = [body, ellipsoid(centre, [head] * 3, detail, "body"), beak]
     for side in (-1, 1):
         eye = centre + head * np.array([0.75, 0.5 * side, 0.38])
-        shells.append(_ellipsoid(eye, [0.045] * 3, 8, "eye"))
+        shells.append(ellipsoid(eye, [0.045] * 3, 8, "eye"))
         wing = [-0.08, side * fat * 0.88, 0.4]
-        shells.append(_ellipsoid(wing, [0.26, 0.08, 0.15], 12, "body"))
+        shells.append(ellipsoid(wing, [0.26, 0.08, 0.15], 12, "body"))
     return shells
 
 
@@ -519,7 +376,7 @@ PART_NAMES: tuple[str, ...] = (
     "eye",
 )
 
-_BUILDERS: dict[str, Callable[[np.random.Generator, int], list[_Shell]]] = {
+_BUILDERS: dict[str, Callable[[np.random.Generator, int], list[Shell]]] = {
     "apple": _apple,
     "banana": _banana,
     "pear": _pear,

@@ -97,9 +97,7 @@ class _Stage:
     def view(self, camera: Camera, samples: int) -> View:
         origin, directions = camera.rays()
         hits = self._caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
-        owner = np.where(
-            hits.face >= 0, self._caster.geometry.face_owner[hits.face], _ROOM_OWNER
-        )
+        owner = np.where(hits.face >= 0, self._caster.geometry.face_owner[hits.face], _ROOM_OWNER)
         shape = (camera.height, camera.width)
         total = np.zeros((*shape, 3))
         for k in range(samples * samples):
@@ -165,17 +163,19 @@ class _Stage:
 def table(description: SceneDescription, cells: int = 90, thick: float = 0.25) -> Geometry:
     """The table: a square top at z = 0, finely divided for its ambient light, on a slab."""
     half = description.table_half
-    s = np.linspace(-half, half, cells + 1)
-    gx, gy = np.meshgrid(s, s, indexing="ij")
+    step = np.linspace(-half, half, cells + 1)
+    gx, gy = np.meshgrid(step, step, indexing="ij")
     top = np.stack([gx, gy, np.zeros_like(gx)], -1).reshape(-1, 3)
     i, j = np.meshgrid(np.arange(cells), np.arange(cells), indexing="ij")
     a = (i * (cells + 1) + j).ravel()
     b, c = a + cells + 1, a + 1
     top_faces = np.concatenate([np.stack([a, b, b + 1], 1), np.stack([a, b + 1, c], 1)])
     sides = [
-        _quad([x * half, -y * half], [x * half, y * half], -thick, 0.0) for x, y in ((1, 1), (-1, -1))
+        _quad([x * half, -y * half], [x * half, y * half], -thick, 0.0)
+        for x, y in ((1, 1), (-1, -1))
     ] + [
-        _quad([y * half, x * half], [-y * half, x * half], -thick, 0.0) for x, y in ((1, 1), (-1, -1))
+        _quad([y * half, x * half], [-y * half, x * half], -thick, 0.0)
+        for x, y in ((1, 1), (-1, -1))
     ]
     upper = _as_geometry(top, np.array([0.0, 0.0, 1.0]), top_faces, _TABLE_OWNER, 0)
     return merge([upper, *(_quad_geometry(q, _TABLE_OWNER, 0) for q in sides)])
@@ -248,8 +248,9 @@ def _room_colour(points: Array, kind: int, seed: int) -> Array:
     figure = rng.normal(size=(6, 4)) * np.array([3.0, 3.0, 3.0, 9.0])
     pattern = Pattern(waves, figure, hard=False)
     tones = (
-        ((0.46, 0.50, 0.55), (0.36, 0.40, 0.46)) if kind == _FLOOR else
-        ((0.78, 0.80, 0.80), (0.64, 0.69, 0.72))
+        ((0.46, 0.50, 0.55), (0.36, 0.40, 0.46))
+        if kind == _FLOOR
+        else ((0.78, 0.80, 0.80), (0.64, 0.69, 0.72))
     )
     material = Material(tones[0], tones[1], 0.75, 0.25, threshold=0.15, gain=1.3)
     row = np.broadcast_to(np.array(material.row()), (len(points), len(material.row())))
@@ -280,5 +281,3 @@ def _to_srgb(linear: Array) -> Array:
     """sRGB's transfer function (IEC 61966-2-1), clipped to [0, 1]."""
     linear = np.clip(linear, 0.0, 1.0)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-

@@ -1,12 +1,12 @@
 """Writes a generated scene the way a capture lies on disk, with its ground truth beside it.
 
-    SCENE/
-      images/frame_0000.png       pictures
-      transforms.json             cameras and the split; written last, so that a scene with it is whole
-      labels.json                 classes, things, and the settings that made the scene
-      depth/frame_0000.npy        float32 (H, W), distance along the ray through the pixel's centre
-      semantics/frame_0000.png    uint8 class at the pixel's centre; numbers in labels.json
-      instances/frame_0000.png    uint8 number of the thing at the pixel's centre, 0 for none
+SCENE/
+  images/frame_0000.png       pictures
+  transforms.json             cameras and the split; written last, so that a scene with it is whole
+  labels.json                 classes, things, and the settings that made the scene
+  depth/frame_0000.npy        float32 (H, W), distance along the ray through the pixel's centre
+  semantics/frame_0000.png    uint8 class at the pixel's centre; numbers in labels.json
+  instances/frame_0000.png    uint8 number of the thing at the pixel's centre, 0 for none
 """
 
 from __future__ import annotations
@@ -179,8 +179,9 @@ def load_truth(path: Path) -> SceneTruth:
             f"{path} is not a generated scene: its labels.json cannot be read ({error})"
         ) from error
     if version != FORMAT_VERSION or not is_written(path, settings):
-        raise DffError(f"the generated scene in {path} is incomplete or of another version; "
-                       "generate it again")
+        raise DffError(
+            f"the generated scene in {path} is incomplete or of another version; generate it again"
+        )
     return plan_scene(path, settings)
 
 

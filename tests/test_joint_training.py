@@ -1,0 +1,57 @@
+"""The feature field must not touch view synthesis: not in gradients, not in random numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from nerfstudio.engine.optimizers import Optimizers
+
+from dff.data.generated.scene import write_scene
+from dff.method import dff_method
+from dff.pipeline import DFFPipeline
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("joint") / "scene"
+    write_scene(path, 3, num_objects=6, num_train=4, num_eval=1, width=32, height=24)
+    return path
+
+
+def train(capture: Path, cache: Path, features: bool, steps: int = 4) -> DFFPipeline:
+    import copy
+
+    config = copy.deepcopy(dff_method.config)
+    config.pipeline.datamanager.data = capture
+    config.pipeline.datamanager.feature_cache = cache
+    config.pipeline.datamanager.train_num_rays_per_batch = 64
+    model = config.pipeline.model
+    model.train_features = features
+    model.implementation = "torch"
+    model.log2_hashmap_size = model.feature_log2_hashmap_size = 12
+    torch.manual_seed(0)
+    pipeline = config.pipeline.setup(device="cpu", test_mode="val")
+    groups = pipeline.get_param_groups()
+    settings = {name: copy.deepcopy(config.optimizers[name]) for name in groups}
+    for group in settings.values():
+        group["scheduler"].max_steps = steps
+    optimizers = Optimizers(settings, groups)
+    pipeline.train()
+    for step in range(steps):
+        optimizers.zero_grad_all()
+        _, losses, _ = pipeline.get_train_loss_dict(step)
+        assert ("feature_loss" in losses) == features
+        sum(losses.values()).backward()
+        optimizers.optimizer_step_all()
+    return pipeline
+
+
+def test_training_with_and_without_features_gives_the_same_radiance_field(capture, tmp_path):
+    with_features = train(capture, tmp_path, True).state_dict()
+    without = train(capture, tmp_path, False).state_dict()
+    shared = [name for name in without if not name.endswith("record")]
+    assert any("field.encoding.table" in name for name in shared)
+    for name in shared:
+        assert torch.equal(with_features[name], without[name]), name
