@@ -1,4 +1,4 @@
-"""Evaluating the feature field only where it is seen, and letting the sampler see the edits."""
+"""Asking selections only where something is, and letting the sampler see the edits."""
 
 from __future__ import annotations
 
@@ -8,37 +8,40 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dff.edits.compiled import CompiledEdits, PointMover
+from dff.edits.compiled import CompiledEdits
 from dff.fields.feature_field import FeatureField
 from dff.rendering import alphas_from_density
 
 # Dozens of samples that stop less light than this change no 8-bit pixel, whatever is done to them.
 VISIBLE_ALPHA = 1e-4
+# Proposals only say where to look, so that thin fog need not be asked about.
+VISIBLE_PROPOSAL_ALPHA = 1e-2
 
 
-def hidden_where(
+def masks_where(
     feature_field: FeatureField,
     positions: Float[Tensor, "*batch 3"],
     visible: Bool[Tensor, "*batch"],
-    snap: PointMover | None = None,
-) -> Float[Tensor, "*batch H"]:
-    """Hidden features at the visible positions, zero (which every selection leaves out) elsewhere.
+    edits: CompiledEdits,
+) -> list[Float[Tensor, "*batch"]]:
+    """Soft mask of every step at the visible positions, zero elsewhere.
 
     Args:
         feature_field: asked once, for the visible positions alone.
         positions: world positions.
         visible: which of them count.
-        snap: moves positions before they are asked about.
+        edits: whose selections are asked.
     """
-    asked = positions[visible]
-    if snap is not None:
-        asked = snap(feature_field.unit_positions(asked), asked)
-    found = feature_field.hidden_at(asked)
-    hidden = torch.zeros(
-        (*visible.shape, found.shape[-1]), dtype=found.dtype, device=positions.device
-    )
-    hidden[visible] = found
-    return hidden
+    points = positions[visible]
+    unit = feature_field.unit_positions(points)
+    asked = points if edits.snap is None else edits.snap(unit, points)
+    found = edits.masks(feature_field.hidden_at(asked), unit)
+    masks = []
+    for values in found:
+        mask = torch.zeros(visible.shape, dtype=values.dtype, device=values.device)
+        mask[visible] = values
+        masks.append(mask)
+    return masks
 
 
 def edited_density_fn(
@@ -56,9 +59,9 @@ def edited_density_fn(
         density = density_fn(positions)
         gaps = (positions[..., 1:, :] - positions[..., :-1, :]).norm(dim=-1, keepdim=True)
         deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2)
-        visible = alphas_from_density(density, deltas)[..., 0] > VISIBLE_ALPHA
-        hidden = hidden_where(feature_field, positions, visible, edits.snap)
-        unit = feature_field.unit_positions(positions)
-        return density * edits.kept_share(edits.masks(hidden, unit))
+        visible = alphas_from_density(density, deltas)[..., 0] > VISIBLE_PROPOSAL_ALPHA
+        masks = masks_where(feature_field, positions, visible, edits)
+        kept = edits.kept_share(masks)
+        return torch.where(visible[..., None], density * kept, density)
 
     return edited

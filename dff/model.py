@@ -28,7 +28,7 @@ from torch.nn import Parameter
 
 from dff import rendering
 from dff.checkpoint import CheckpointRecord, TeacherRecord
-from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, hidden_where
+from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, masks_where
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import resolve_implementation
@@ -225,8 +225,7 @@ class DFFModel(NerfactoModel):
         if edits is not None and edits.operations and self.feature_field is not None:
             positions = samples.frustums.get_positions()
             visible = alphas[..., 0] > VISIBLE_ALPHA
-            found = hidden_where(self.feature_field, positions, visible, edits.snap)
-            masks = edits.masks(found, self.feature_field.unit_positions(positions))
+            masks = masks_where(self.feature_field, positions, visible, edits)
             alphas, rgb = edits.apply(density, samples.deltas, rgb, masks)
         weights = rendering.weights_from_alphas(alphas)
         outputs = self._composite(weights, rgb, samples)

@@ -151,7 +151,14 @@ def write_capture(folder: Path, images: int = 12) -> Path:
         pixels = (tiny_picture(pose)[0] * 255 + 0.5).astype(np.uint8)
         Image.fromarray(pixels).save(folder / name)
         frames.append({"file_path": name, "transform_matrix": pose.tolist()})
-    meta = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": WIDTH / 2, "cy": HEIGHT / 2, "w": WIDTH, "h": HEIGHT}
+    meta = {
+        "fl_x": FOCAL,
+        "fl_y": FOCAL,
+        "cx": WIDTH / 2,
+        "cy": HEIGHT / 2,
+        "w": WIDTH,
+        "h": HEIGHT,
+    }
     (folder / "transforms.json").write_text(json.dumps({**meta, "frames": frames}))
     return folder
 
@@ -182,8 +189,7 @@ def small_settings(cache: Path) -> Callable:
         manager, model = config.pipeline.datamanager, config.pipeline.model
         manager.feature_cache = cache
         manager.train_num_rays_per_batch = 256
-        model.num_levels, model.features_per_level, model.max_res = 5, 2, 128
-        model.log2_hashmap_size, model.hidden_dim = 13, 32
+        model.num_levels, model.max_res, model.log2_hashmap_size = 5, 64, 14
         model.feature_num_levels, model.feature_features_per_level = 4, 4
         model.feature_max_res, model.feature_log2_hashmap_size = 64, 12
         model.feature_hidden_dim = 16
@@ -192,6 +198,8 @@ def small_settings(cache: Path) -> Callable:
             {"hidden_dim": 16, "log2_hashmap_size": 12, "num_levels": 3, "max_res": 64}
         ]
         model.implementation = "torch"
+        for name in ("fields", "proposal_networks", "feature_field"):
+            config.optimizers[name]["scheduler"].lr_final = 3e-3
         config.machine.device_type = "cpu"
 
     return configure

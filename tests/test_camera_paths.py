@@ -86,9 +86,10 @@ def test_covered_arc(degrees, start, span):
 
 
 def path_angles(cameras: Cameras, frames: int, target=(0.3, -0.2, 0.1)) -> list[float]:
-    places = [shot.camera.camera_to_worlds[0, :, 3] - torch.tensor(target) for shot in orbit(
-        cameras, frames
-    )]
+    places = [
+        shot.camera.camera_to_worlds[0, :, 3] - torch.tensor(target)
+        for shot in orbit(cameras, frames)
+    ]
     return [math.atan2(float(place[1]), float(place[0])) for place in places]
 
 

@@ -10,7 +10,7 @@ from nerfstudio.field_components.field_heads import FieldHeadNames
 from torch import nn
 
 from dff.checkpoint import TeacherRecord
-from dff.edited_sampling import edited_density_fn, hidden_where
+from dff.edited_sampling import edited_density_fn, masks_where
 from dff.edits.compiled import CompiledEdits
 from dff.edits.operations import Delete, Extract, Opacity
 from dff.model import DFFModel, DFFModelConfig
@@ -163,18 +163,20 @@ def test_half_opacity_lets_half_through():
 
 def test_the_feature_field_is_asked_only_where_something_is():
     features = WallFeatures()
-    positions = torch.rand(4, 20, 3)
+    positions = torch.tensor([0.0, 0.0, 1.0]) + torch.rand(4, 20, 3) * 0.1
     visible = torch.rand(4, 20) > 0.7
-    hidden = hidden_where(features, positions, visible)
+    (mask,) = masks_where(features, positions, visible, edits(0, Delete()))
     assert features.asked == int(visible.sum())
-    assert hidden.shape == (4, 20, 2)
-    assert (hidden[~visible] == 0).all()
-    assert torch.equal(hidden[visible], features.hidden_at(positions[visible]))
+    assert mask.shape == (4, 20)
+    assert (mask[~visible] == 0).all()
+    assert torch.equal(mask[visible], features.hidden_at(positions[visible])[:, 0])
+    assert (mask[visible] == 1).all()
 
 
 def test_nothing_visible_is_nothing_asked():
-    hidden = hidden_where(WallFeatures(), torch.rand(2, 3, 3), torch.zeros(2, 3, dtype=torch.bool))
-    assert torch.equal(hidden, torch.zeros(2, 3, 2))
+    visible = torch.zeros(2, 3, dtype=torch.bool)
+    (mask,) = masks_where(WallFeatures(), torch.rand(2, 3, 3), visible, edits(0, Delete()))
+    assert torch.equal(mask, torch.zeros(2, 3))
 
 
 def test_points_are_asked_about_where_the_snap_says():
@@ -185,5 +187,21 @@ def test_points_are_asked_about_where_the_snap_says():
 
     positions = torch.full((1, 4, 3), -5.0)
     visible = torch.ones(1, 4, dtype=torch.bool)
-    assert (hidden_where(WallFeatures(), positions, visible)[..., 0] == 0).all()
-    assert (hidden_where(WallFeatures(), positions, visible, to_the_wall)[..., 0] == 1).all()
+    plain = edits(0, Delete())
+    snapped = CompiledEdits(plain.selections, plain.operations, to_the_wall)
+    (mask,) = masks_where(WallFeatures(), positions, visible, plain)
+    assert (mask == 0).all()
+    (mask,) = masks_where(WallFeatures(), positions, visible, snapped)
+    assert (mask == 1).all()
+
+
+def test_outside_its_region_a_selection_is_empty():
+    def left(unit: torch.Tensor) -> torch.Tensor:
+        return unit[..., 0] < 0.5
+
+    positions = torch.tensor([[[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]])
+    visible = torch.ones(1, 2, dtype=torch.bool)
+    plain = edits(0, Delete())
+    bounded = CompiledEdits(plain.selections, plain.operations, None, (left,))
+    (mask,) = masks_where(WallFeatures(), positions, visible, bounded)
+    assert mask.tolist() == [[1.0, 0.0]]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 from nerfstudio.engine.optimizers import Optimizers
+from nerfstudio.scripts.train import _set_random_seed
 
 from dff.data.generated.scene import write_scene
 from dff.method import dff_method
@@ -21,8 +23,6 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(capture: Path, cache: Path, features: bool, steps: int = 4) -> DFFPipeline:
-    import copy
-
     config = copy.deepcopy(dff_method.config)
     config.pipeline.datamanager.data = capture
     config.pipeline.datamanager.feature_cache = cache
@@ -31,7 +31,7 @@ def train(capture: Path, cache: Path, features: bool, steps: int = 4) -> DFFPipe
     model.train_features = features
     model.implementation = "torch"
     model.log2_hashmap_size = model.feature_log2_hashmap_size = 12
-    torch.manual_seed(0)
+    _set_random_seed(0)  # as ns-train does
     pipeline = config.pipeline.setup(device="cpu", test_mode="val")
     groups = pipeline.get_param_groups()
     settings = {name: copy.deepcopy(config.optimizers[name]) for name in groups}

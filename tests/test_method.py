@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import subprocess
+import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import yaml
@@ -101,3 +104,18 @@ def test_our_options_appear_in_the_help(capsys):
     assert "--pipeline.model.feature-samples-per-ray" in shown
     assert "--pipeline.datamanager.feature-cache" in shown
     assert "--pipeline.teachers" in shown
+
+
+@pytest.mark.slow
+def test_nerfstudios_own_command_says_in_one_line_what_is_wrong(tmp_path):
+    command = Path(sys.executable).parent / "ns-train"
+    done = subprocess.run(
+        [command, "dff", "--data", tmp_path / "nothing", "--output-dir", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "no such capture" in errors[0]
+    assert "Traceback" not in done.stderr + done.stdout

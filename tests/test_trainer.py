@@ -133,9 +133,7 @@ def test_an_interrupted_run_goes_on_where_it_saved_last(
     monkeypatch.setattr(DFFTrainer, "train_iteration", until_stopped)
 
     def run() -> Path:
-        return train_scene(
-            capture, tmp_path / "scene", iterations=8, save_every=2, configure=small
-        )
+        return train_scene(capture, tmp_path / "scene", iterations=8, save_every=2, configure=small)
 
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -211,7 +209,7 @@ DAMAGES = [garbage, empty, truncated, flipped, a_list, no_pipeline, a_program]
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_checkpoint_is_one_line(short_run, capture, small, damage):
     damage(newest(short_run))
-    with pytest.raises(DffError, match="damaged|cannot") as raised:
+    with pytest.raises(DffError, match=r"damaged|cannot") as raised:
         load(short_run, device="cpu")
     assert "\n" not in str(raised.value)
     with pytest.raises(DffError, match="cannot resume") as raised:
@@ -269,9 +267,11 @@ def test_another_teacher_is_refused(short_run, capture, small, colour_teacher, m
     monkeypatch.setattr(
         dff.teachers,
         "_TEACHERS",
-        MappingProxyType({"colour": lambda device: colour_teacher, "other": lambda device: Other()}),
+        MappingProxyType(
+            {"colour": lambda device: colour_teacher, "other": lambda device: Other()}
+        ),
     )
-    with pytest.raises(DffError, match="--pipeline.teachers colour"):
+    with pytest.raises(DffError, match=r"--pipeline\.teachers colour"):
         resumed(short_run, capture, small, teachers="other")
 
 

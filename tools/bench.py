@@ -30,6 +30,7 @@ from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataPars
 from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.scripts.train import _set_random_seed
 
 from dff.method import dff_method
 from dff.schedules import ExponentialDecayConfig
@@ -106,8 +107,7 @@ def without_lpips() -> Iterator[None]:
 
 def prepare(config: TrainerConfig, bench: Bench) -> Run:
     """Build a run on the benchmark's capture."""
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002 - nerfstudio's samplers use the global generator
+    _set_random_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     manager = config.pipeline.datamanager
     manager.data = bench.data

@@ -59,7 +59,9 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
             check_transforms(Path(data))
         if config.teacher is not None and test_mode == "val":
             # Before the images are read: a teacher that is not there should cost no waiting.
-            self.teacher = get_teacher(config.teacher, device=str(device))
+            # Building a network draws random numbers, which must not change what training sees.
+            with torch.random.fork_rng():
+                self.teacher = get_teacher(config.teacher, device=str(device))
         with clear_errors(Path(data)):
             super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # type: ignore[arg-type]
 

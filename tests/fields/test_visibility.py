@@ -98,8 +98,6 @@ def test_the_prior_takes_points_outside_the_cube_and_none_at_all():
 
 def test_cameras_that_see_nothing_of_the_scene_leave_the_lowest_density():
     cameras = some_cameras(1)
-    cameras.camera_to_worlds = torch.tensor(
-        [[[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, -1e5]]]
-    )
+    cameras.camera_to_worlds = torch.tensor([[[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, -1e5]]])
     prior = DensityPrior.from_cameras(cameras, AABB, False, highest=1.0, lowest=0.25)
     assert (prior.grid == 0.25).all()
