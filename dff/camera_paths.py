@@ -69,6 +69,21 @@ def dataset_shots(views: list[View]) -> list[Shot]:
     return [Shot(view.name, view.camera) for view in views]
 
 
+def rescaled(camera: Cameras, scale: float) -> Cameras:
+    """The same camera with ``scale`` times the pixels along each side.
+
+    Raises:
+        DffError: no pixel would be left.
+    """
+    height, width = int(camera.height.min()), int(camera.width.min())
+    if min(height, width) * scale < 1.0:
+        raise DffError(f"resolution scale {scale} leaves no pixels of {width}x{height}")
+    copy = camera[:]
+    if scale != 1.0:
+        copy.rescale_output_resolution(scale)
+    return copy
+
+
 def focus_point(
     origins: Float[Tensor, "cameras 3"], directions: Float[Tensor, "cameras 3"]
 ) -> Float[Tensor, " 3"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from rich.progress import track
 
+from dff.camera_paths import rescaled
 from dff.errors import DffError
 from dff.pictures import heatmap, overlay, resize, to_bytes, write_png
 from dff.query.text import TextQuery
@@ -57,8 +58,7 @@ def write_query(
         height, width = view.size
         camera = view.camera
         if scale != 1.0:
-            camera = camera[:]
-            camera.rescale_output_resolution(scale)
+            camera = rescaled(camera, scale)
         outputs = scene.render(camera, selection=selection)
         scores = resize(outputs["relevancy"], height, width).clamp(0, 1)
         rgb = resize(outputs["rgb"], height, width)

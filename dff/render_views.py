@@ -6,10 +6,9 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
-from nerfstudio.cameras.cameras import Cameras
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dff.camera_paths import Shot, dataset_shots, orbit
+from dff.camera_paths import Shot, dataset_shots, orbit, rescaled
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.pictures import to_bytes, write_png, write_video
@@ -68,18 +67,10 @@ def render_shots(
     ) as progress:
         task = progress.add_task("Rendering", total=len(shots))
         for shot in shots:
-            outputs = scene.render(_scaled(shot.camera, scale), edits)
+            outputs = scene.render(rescaled(shot.camera, scale), edits)
             write_png(folder / f"{shot.name}.png", to_bytes(outputs["rgb"]))
             progress.advance(task)
     if is_video:
         frames = [np.asarray(imageio.imread(folder / f"{shot.name}.png")) for shot in shots]
         write_video(output_path, frames, fps)
     return output_path
-
-
-def _scaled(camera: Cameras, scale: float) -> Cameras:
-    if scale == 1.0:
-        return camera
-    copy = camera[:]
-    copy.rescale_output_resolution(scale)
-    return copy

@@ -56,7 +56,7 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
         self.features: FeatureMaps | None = None
         data = config.data or config.dataparser.data
         if isinstance(config.dataparser, NerfstudioDataParserConfig):
-            check_transforms(Path(data))
+            check_transforms(Path(data), least=2 if test_mode == "val" else 1)
         if config.teacher is not None and test_mode == "val":
             # Before the images are read: a teacher that is not there should cost no waiting.
             # Building a network draws random numbers, which must not change what training sees.
@@ -105,6 +105,6 @@ def clear_errors(data: Path) -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise DffError(f"cannot read an image of {data}: {error}") from error
-    except (OSError, AssertionError, ValueError, KeyError, IndexError) as error:
+    except (OSError, AssertionError, ValueError, LookupError, ArithmeticError) as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
         raise DffError(f"cannot read the capture {data}: {text}") from error

@@ -97,7 +97,7 @@ def soft_mask(
         Same shape, in [0, 1].
     """
     width = min(softness, threshold, 1.0 - threshold)
-    if width <= 0:
+    if width < 1e-6:  # finer than single precision can tell
         return (scores >= threshold).to(scores.dtype)
     low, high = threshold - width, threshold + width
     u = ((scores - low) / (high - low)).clamp(0.0, 1.0)

@@ -125,7 +125,7 @@ def test_a_broken_transforms_file_is_one_line(capture, case):
 @pytest.mark.parametrize("content", [b"", b"{", b"not json", b"\xff\xfe\x00", b"[" * 100_000])
 def test_a_transforms_file_that_is_not_json_is_one_line(capture, content):
     (capture / "transforms.json").write_bytes(content)
-    with pytest.raises(DffError, match="transforms.json") as raised:
+    with pytest.raises(DffError, match=r"transforms\.json") as raised:
         check_transforms(capture)
     assert "\n" not in str(raised.value)
 

@@ -66,6 +66,8 @@ unit = st.floats(0, 1, width=32)
 
 @given(st.lists(unit, min_size=1, max_size=30), unit, st.floats(0, 0.5, width=32))
 def test_soft_mask_is_a_monotone_cut(scores, threshold, softness):
+    # A rim finer than single precision is a hard cut: at the threshold itself it selects.
+    softness = 0.0 if softness < 1e-6 else softness
     ordered = torch.tensor(sorted(scores), dtype=torch.float64)
     mask = soft_mask(ordered, threshold, softness)
     assert ((mask >= 0) & (mask <= 1)).all()
