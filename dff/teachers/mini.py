@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +93,7 @@ class MiniTeacher(Teacher):
         """
         tensors, metadata = _read(path)
         try:
-            fields = {
+            fields: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v
                 for k, v in json.loads(metadata["config"]).items()
             }

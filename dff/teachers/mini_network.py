@@ -107,9 +107,10 @@ class TextEncoder(nn.Module):
         start = torch.zeros(words + 1, dim)
         nn.init.orthogonal_(start[: min(words, dim)])
         self.table = nn.Parameter(start)
-        self.correct = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-        nn.init.zeros_(self.correct[2].weight)
-        nn.init.zeros_(self.correct[2].bias)
+        last = nn.Linear(hidden, dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.correct = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), last)
 
     def forward(self, tokens: Int[Tensor, "phrases length"]) -> Float[Tensor, "phrases dim"]:
         """Unit vectors of phrases given as word numbers, padded with ``words``."""

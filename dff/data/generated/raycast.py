@@ -112,7 +112,9 @@ class RayCaster:
         weights[hit] = np.clip(np.stack([1 - u - v, u, v], 1), 0.0, 1.0)
         return Hits(face, distance, weights)
 
-    def blocked(self, origins: Array, directions: Array, far: Array | float = np.inf) -> Array:
+    def blocked(
+        self, origins: Array, directions: Array, far: Array | float = np.inf
+    ) -> NDArray[np.bool_]:
         """(N,) bool: whether something lies on the ray before ``far`` (in units of direction)."""
         reach = np.broadcast_to(np.minimum(far, 1e6), (len(origins),)).astype(np.float32)
         answer = self._scene.run(
@@ -142,9 +144,9 @@ class RayCaster:
 
 def _frame(normals: Array) -> tuple[Array, Array]:
     helper = np.where(np.abs(normals[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
-    tangent = np.cross(helper, normals)
+    tangent: Array = np.asarray(np.cross(helper, normals), dtype=np.float64)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
-    return tangent, np.cross(normals, tangent)
+    return tangent, np.asarray(np.cross(normals, tangent), dtype=np.float64)
 
 
 def interpolate(geometry: Geometry, hits: Hits, values: Array) -> Array:

@@ -101,7 +101,9 @@ def tube(path: Array, radii: Array, detail: int, part: str, ridges: float = 0.0)
     return Shell(vertices, drop_flat(vertices, grid_faces(len(path), detail)), part)
 
 
-def ellipsoid(centre: Sequence[float], radii: Sequence[float], detail: int, part: str) -> Shell:
+def ellipsoid(
+    centre: Sequence[float] | Array, radii: Sequence[float], detail: int, part: str
+) -> Shell:
     """An ellipsoid with axes along x, y and z."""
     t = np.linspace(0, np.pi, max(6, detail // 2 + 1))
     shell = turned(np.stack([np.sin(t), -np.cos(t)], 1), detail, part)
@@ -113,7 +115,7 @@ def block(low: Sequence[float], high: Sequence[float], part: str, cells: int = 4
 
     The faces are divided into ``cells`` x ``cells``, so that light given per vertex can vary.
     """
-    low, high = np.asarray(low, float), np.asarray(high, float)
+    lower, upper = np.asarray(low, float), np.asarray(high, float)
     step = np.linspace(0, 1, cells + 1)
     s, t = np.meshgrid(step, step, indexing="ij")
     grid = grid_faces(cells + 1, cells + 1, wrap=False)
@@ -122,9 +124,9 @@ def block(low: Sequence[float], high: Sequence[float], part: str, cells: int = 4
         u, v = (axis + 1) % 3, (axis + 2) % 3
         for at_high in (False, True):
             side = np.zeros((s.size, 3))
-            side[:, axis] = high[axis] if at_high else low[axis]
-            side[:, u] = low[u] + (high[u] - low[u]) * s.ravel()
-            side[:, v] = low[v] + (high[v] - low[v]) * t.ravel()
+            side[:, axis] = upper[axis] if at_high else lower[axis]
+            side[:, u] = lower[u] + (upper[u] - lower[u]) * s.ravel()
+            side[:, v] = lower[v] + (upper[v] - lower[v]) * t.ravel()
             faces.append((grid[:, ::-1] if at_high else grid) + len(vertices) * s.size)
             vertices.append(side)
     return Shell(np.concatenate(vertices), np.concatenate(faces), part, creased=True)
