@@ -32,7 +32,7 @@ from dff.report import Report
 from dff.scene import Scene, View, load
 from dff.training import train_scene
 
-VIDEO_FRAMES = 36
+VIDEO_FRAMES = 24
 VIDEO_FPS = 12.0
 SHOWN_VIEWS = 3
 
@@ -77,7 +77,7 @@ class Scores:
         return float(np.nanmean(self.teacher))
 
 
-def run_demo(output_dir: Path, seed: int = 0, iterations: int = 1000) -> Path:
+def run_demo(output_dir: Path, seed: int = 0, iterations: int = 1200) -> Path:
     """Write the scene, train, ask, edit, render, score and report; skip what is done.
 
     Args:

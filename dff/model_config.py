@@ -68,13 +68,13 @@ class DFFModelConfig(NerfactoModelConfig):
         default_factory=lambda: CameraOptimizerConfig(mode="off")
     )
     """Pose refinement while training; off by default."""
-    eval_num_proposal_samples: int = 48
+    eval_num_proposal_samples: int = 64
     """Samples per ray for each proposal network outside training."""
-    eval_num_nerf_samples: int = 12
+    eval_num_nerf_samples: int = 24
     """Samples per ray for the radiance field outside training."""
-    eval_histogram_padding: float = 1e-3
-    """Added to proposal weights outside training: small, so that few samples all find the surface
-    (while training it is 0.01, to keep looking elsewhere)."""
+    eval_histogram_padding: float = 0.01
+    """Added to proposal weights outside training: smaller finds the surface with fewer samples,
+    once the proposal network is well trained."""
     eval_num_rays_per_chunk: int = 4096
     """Rays rendered at once outside training."""
     train_features: bool = True

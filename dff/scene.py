@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,7 +116,7 @@ class Scene:
         Raises:
             DffError: a name that no image has, or a split without images.
         """
-        found = [*self._split("train"), *self._split("eval")]
+        found = tell_apart([*self._split("train"), *self._split("eval")])
         if names is not None:
             by_name = {view.name: view for view in found}
             unknown = [name for name in names if name not in by_name]
@@ -194,6 +196,24 @@ class Scene:
             if on_rows is not None:
                 on_rows(min(1.0, (start + chunk) / len(rays)))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def tell_apart(views: list[View]) -> list[View]:
+    """Give views whose images share a stem longer names, so that none overwrites another's files.
+
+    ``a/0001.png`` and ``b/0001.png`` become ``a_0001`` and ``b_0001``; where that is not enough
+    the suffix is added too.
+    """
+    for longer in (
+        lambda path: f"{path.parent.name}_{path.stem}",
+        lambda path: f"{path.parent.name}_{path.name}".replace(".", "_"),
+    ):
+        counts = Counter(view.name for view in views)
+        views = [
+            dataclasses.replace(view, name=longer(view.path)) if counts[view.name] > 1 else view
+            for view in views
+        ]
+    return views
 
 
 def load(config_path: Path | str, device: str | torch.device | None = None) -> Scene:

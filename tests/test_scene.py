@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -13,7 +15,7 @@ from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.evaluate import intersection_over_union, psnr
 from dff.query.text import TextQuery
-from dff.scene import load, read_config
+from dff.scene import View, load, read_config, tell_apart
 
 RED = TextQuery(("red",), ("green", "table", "sky"))
 
@@ -196,3 +198,11 @@ class TestLoad:
             load(tmp_path / "config.yml")
         with pytest.raises(DffError, match="no such configuration"):
             load(tmp_path)
+
+
+def test_images_of_one_stem_are_told_apart():
+    paths = ["a/0001.png", "b/0001.png", "a/0002.png", "a/0003.png", "a/0003.jpg"]
+    views = [View(Path(p).stem, Path("capture") / p, None, "train") for p in paths]
+    names = [view.name for view in tell_apart(views)]
+    assert names[:3] == ["a_0001", "b_0001", "0002"]
+    assert len(set(names)) == len(paths)

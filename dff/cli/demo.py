@@ -17,7 +17,7 @@ class Demo:
     """Folder for everything the demo writes."""
     seed: int = 0
     """Another seed, another scene."""
-    iterations: int = 1000
+    iterations: int = 1200
     """Training steps."""
 
     def run(self) -> None:
