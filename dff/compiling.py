@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +56,7 @@ def compile_query(
     threshold = query.threshold
     if threshold is None:
         threshold = choose_threshold(selection.scores(surface.hidden))
-    return FieldSelection(selection.query, selection.folded, threshold, softness)
+    return dataclasses.replace(selection, threshold=threshold)
 
 
 def compile_document(
@@ -69,9 +70,12 @@ def compile_document(
     steps = [(number, step) for number, step in enumerate(document.steps, 1) if step.enabled]
     if steps and field is None:
         raise DffError("this scene was trained without features: it cannot be edited by name")
+    if not steps or field is None:
+        return CompiledEdits((), ())
     selections, regions = [], []
+    with torch.no_grad():
+        seen = field.hidden_at(surface.snap.points.to(field.decoder.weight))
     for number, step in steps:
-        assert field is not None
         selection = compile_query(
             step.selection.query(), teacher, field, surface, step.selection.softness
         )
@@ -82,9 +86,6 @@ def compile_document(
                 f"{best:.2f}, its threshold is {selection.threshold:.2f}"
             )
         selections.append(selection)
-        with torch.no_grad():
-            found = field.hidden_at(surface.snap.points.to(field.decoder.weight))
-            chosen = selection.mask(found).cpu() > 0
-        regions.append(surface.snap.without_specks(chosen))
+        regions.append(surface.snap.without_specks(selection.mask(seen).cpu() > 0))
     operations = tuple(step.operation for _, step in steps)
     return CompiledEdits(tuple(selections), operations, surface.snap, tuple(regions))

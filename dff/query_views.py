@@ -56,10 +56,7 @@ def write_query(
     best = 0.0
     for view in track(views, description="Asking", disable=len(views) < 2):
         height, width = view.size
-        camera = view.camera
-        if scale != 1.0:
-            camera = rescaled(camera, scale)
-        outputs = scene.render(camera, selection=selection)
+        outputs = scene.render(rescaled(view.camera, scale), selection=selection)
         scores = resize(outputs["relevancy"], height, width).clamp(0, 1)
         rgb = resize(outputs["rgb"], height, width)
         mask = (scores >= selection.threshold).to(torch.float32)

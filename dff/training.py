@@ -42,7 +42,6 @@ def train_scene(
     assert isinstance(config, DFFTrainerConfig)
     config.output_dir = output_dir.parent
     config.experiment_name = output_dir.name
-    config.method_name = "dff"
     config.timestamp = "run"
     config.data = data
     config.pipeline.datamanager.data = data

@@ -22,6 +22,7 @@ from rich.progress import track
 from scipy.ndimage import binary_dilation
 
 import dff
+from dff.camera_paths import rescaled
 from dff.data.images import load_image
 from dff.edits.document import EditDocument, EditStep, TextSelection
 from dff.edits.operations import Delete
@@ -86,9 +87,7 @@ def main(options: ScoreLabels) -> None:
     for view in track(views, description="Scoring"):
         truth = torch.from_numpy(np.array(Image.open(options.labels / f"{view.name}.png"))).long()
         photo = load_image(view.path)
-        camera = view.camera[:]
-        if options.scale != 1.0:
-            camera.rescale_output_resolution(options.scale)
+        camera = rescaled(view.camera, options.scale)
         outputs = scene.render(camera, hidden=True)
         hidden = resize(outputs["hidden_features"], *view.size)
         guesses = (

@@ -4,7 +4,7 @@ Nothing here trains, renders, queries a teacher or opens a window, and a documen
 operations and colour functions are known by name.
 """
 
-from dff.edits.apply import apply_edits, apply_operations, soft_mask
+from dff.edits.apply import apply_edits, apply_operations
 from dff.edits.colour import COLOUR_FUNCTIONS, hsv_to_rgb, recolour, rgb_to_hsv
 from dff.edits.document import (
     EditDocument,
@@ -52,5 +52,4 @@ __all__ = [
     "recolour",
     "rgb_to_hsv",
     "save_document",
-    "soft_mask",
 ]

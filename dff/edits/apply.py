@@ -14,7 +14,6 @@ from torch import Tensor
 
 from dff.edits.colour import recolour
 from dff.edits.operations import Delete, Extract, Opacity, Operation
-from dff.query.threshold import soft_mask as soft_mask
 from dff.rendering import alphas_from_density
 
 Alphas = Float[Tensor, "*batch samples 1"]
