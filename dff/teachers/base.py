@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
@@ -50,6 +51,24 @@ class Teacher(abc.ABC):
         Raises:
             DffError: if the image is not of shape (H, W, 3).
         """
+
+    def encode_file(
+        self, path: Path, load_image: Callable[[Path], Float[Tensor, "height width 3"]]
+    ) -> Float[Tensor, "grid_height grid_width dim"]:
+        """Unit features of an image file; what the feature cache calls.
+
+        Args:
+            path: the image file.
+            load_image: reads it as `encode_image` wants it.
+
+        Raises:
+            DffError: the image cannot be read.
+        """
+        return self.encode_image(load_image(path))
+
+    def file_key(self, path: Path) -> bytes:
+        """Whatever else than the image's bytes its features depend on; nothing for a network."""
+        return b""
 
     @abc.abstractmethod
     def encode_text(self, phrases: Sequence[str]) -> Float[Tensor, "phrases dim"]:
