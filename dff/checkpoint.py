@@ -1,4 +1,4 @@
-"""What a checkpoint says about itself: the field implementation and the teacher.
+"""What a checkpoint says about itself: the field implementation and the teachers.
 
 It travels inside the model's state as one tensor of bytes (JSON), so that nerfstudio saves and
 loads it with everything else and ``torch.load(weights_only=True)`` accepts it.
@@ -7,7 +7,7 @@ loads it with everything else and ``torch.load(weights_only=True)`` accepts it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,38 +18,56 @@ from dff.errors import DffError
 from dff.teachers import Teacher
 
 RECORD_KEY = "record"
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class TeacherRecord:
-    """The teacher a feature field was distilled from.
+    """A teacher that a feature field was distilled from.
 
     Attributes:
         name: in the registry.
         dim: its feature dimension D.
         fingerprint: hash of its weights and preprocessing.
+        has_text: whether it has a text tower.
+        components: K where the field gives coefficients on a basis of K vectors (PCA); None where
+            it gives the features themselves.
     """
 
     name: str
     dim: int
     fingerprint: str
+    has_text: bool = True
+    components: int | None = None
 
     @classmethod
-    def of(cls, teacher: Teacher) -> TeacherRecord:
+    def of(cls, teacher: Teacher, components: int | None = None) -> TeacherRecord:
         """The record of a loaded teacher."""
-        return cls(teacher.name, teacher.dim, teacher.fingerprint)
+        return cls(teacher.name, teacher.dim, teacher.fingerprint, teacher.has_text, components)
+
+    def __post_init__(self) -> None:
+        sizes = [self.dim] if self.components is None else [self.dim, self.components]
+        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
+        texts = isinstance(self.name, str) and isinstance(self.fingerprint, str)
+        if not (whole and texts and isinstance(self.has_text, bool) and min(sizes) > 0):
+            raise ValueError("not the record of a teacher")
 
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """Implementation of the fields, and the teacher if there was one."""
+    """Implementation of the fields, and the teachers: none, one or more."""
 
     implementation: str
-    teacher: TeacherRecord | None
+    teachers: tuple[TeacherRecord, ...] = ()
+
+    @property
+    def teacher_names(self) -> str:
+        """The teachers as ``--pipeline.teachers`` takes them."""
+        return ",".join(teacher.name for teacher in self.teachers)
 
     def to_tensor(self) -> Tensor:
         """As a one-dimensional uint8 tensor."""
-        text = json.dumps({"version": 1, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
         return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).clone()
 
     @classmethod
@@ -61,14 +79,17 @@ class CheckpointRecord:
         """
         try:
             data = json.loads(bytes(tensor.cpu().numpy().tobytes()).decode())
-            if data["version"] != 1:
+            version = data["version"]
+            if version not in (1, VERSION):
                 raise DffError(
-                    f"the checkpoint's record has version {data['version']}: update dff to read it"
+                    f"the checkpoint's record has version {version}: update dff to read it"
                 )
-            teacher = data["teacher"]
-            return cls(
-                data["implementation"], None if teacher is None else TeacherRecord(**teacher)
-            )
+            if version == 1:  # one teacher or none
+                teachers = [] if data["teacher"] is None else [data["teacher"]]
+            else:
+                teachers = data["teachers"]
+            found = tuple(TeacherRecord(**teacher) for teacher in teachers)
+            return cls(data["implementation"], found)
         except (ValueError, KeyError, TypeError) as error:
             raise DffError("the checkpoint's record is damaged: train again") from error
 
@@ -88,16 +109,16 @@ def read_record(state: Mapping[str, Any]) -> CheckpointRecord:
 def check_record(
     record: CheckpointRecord,
     implementation: str,
-    teacher_name: str,
-    teacher: Teacher | None,
+    teacher_names: tuple[str, ...],
+    teachers: Iterable[Teacher] = (),
 ) -> None:
     """Check that a checkpoint belongs to this machine and configuration.
 
     Args:
         record: of the checkpoint.
         implementation: of the fields as built here, ``tcnn`` or ``torch``.
-        teacher_name: the configured one.
-        teacher: the loaded one, while training; None where none is needed.
+        teacher_names: the configured ones.
+        teachers: those that are loaded, while training.
 
     Raises:
         DffError: one sentence on what does not match.
@@ -110,15 +131,19 @@ def check_record(
             else f"this checkpoint was trained with implementation={record.implementation}: "
             f"give --pipeline.model.implementation {record.implementation}"
         )
-    if record.teacher is None:
+    if not record.teachers:
         return
-    if record.teacher.name != teacher_name:
+    if {teacher.name for teacher in record.teachers} != set(teacher_names):
         raise DffError(
-            f"this checkpoint was distilled from teacher '{record.teacher.name}', not "
-            f"'{teacher_name}': give --pipeline.teachers {record.teacher.name}"
+            f"this checkpoint was distilled from teacher '{record.teacher_names}', not "
+            f"'{','.join(teacher_names)}': give --pipeline.teachers {record.teacher_names}"
         )
-    if teacher is not None and teacher.fingerprint != record.teacher.fingerprint:
-        raise DffError(
-            f"teacher '{teacher.name}' has other weights ({teacher.fingerprint[:12]}) than the one "
-            f"this checkpoint was distilled from ({record.teacher.fingerprint[:12]})"
-        )
+    recorded = {teacher.name: teacher for teacher in record.teachers}
+    for teacher in teachers:
+        expected = recorded[teacher.name].fingerprint
+        if teacher.fingerprint != expected:
+            raise DffError(
+                f"teacher '{teacher.name}' has other weights or options "
+                f"({teacher.fingerprint[:12]}) than the one this checkpoint was distilled from "
+                f"({expected[:12]})"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -16,51 +16,50 @@ from dff.fields.feature_field import FeatureField
 from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import EVEN_ODDS, otsu_threshold
 from dff.selection.field_selection import FieldSelection
-from dff.selection.surface_snap import SurfaceSnap
+from dff.selection.surface_grid import SurfaceGrid
 from dff.teachers import Teacher
 
-
-@dataclass(frozen=True)
-class Surface:
-    """Composited hidden features of rays spread over the training views.
-
-    Attributes:
-        hidden: (n, H).
-        snap: built from where those rays meet a surface.
-    """
-
-    hidden: Float[Tensor, "n H"]
-    snap: SurfaceSnap
+TeacherOf = Callable[[TextQuery], Teacher]
 
 
-def choose_threshold(scores: Float[Tensor, " n"]) -> float:
+def choose_threshold(
+    scores: Float[Tensor, " n"], weights: Float[Tensor, " n"] | None = None
+) -> float:
     """Otsu's threshold, but never below even odds.
 
     Below 0.5 something that was not asked for matches better, so selecting there would be wrong
     whatever the histogram looks like (as when the thing asked for is not in the scene at all).
     """
-    return max(EVEN_ODDS, otsu_threshold(scores))
+    return max(EVEN_ODDS, otsu_threshold(scores, weights))
 
 
 def compile_query(
     query: TextQuery,
-    teacher: Teacher,
+    teacher_of: TeacherOf,
     field: FeatureField,
-    surface: Surface,
+    surface: SurfaceGrid,
     softness: float = 0.0,
 ) -> FieldSelection:
-    """A text query as a selection; its threshold is chosen on the surface where none is given."""
-    embedding = embed_query(teacher, query)
-    decoder = field.decoder.weight
-    selection = FieldSelection.make(embedding, decoder, EVEN_ODDS, softness)
+    """A text query as a selection; its threshold is chosen on the surface where none is given.
+
+    Args:
+        query: what to look for.
+        teacher_of: the teacher that answers a query.
+        field: distilled from it.
+        surface: what the photos show.
+        softness: half the width of the mask's soft rim, in units of score.
+    """
+    teacher = teacher_of(query)
+    weight = field.head(teacher.name).weight
+    selection = FieldSelection.make(embed_query(teacher, query), weight, EVEN_ODDS, softness)
     threshold = query.threshold
     if threshold is None:
-        threshold = choose_threshold(selection.scores(surface.hidden))
+        threshold = choose_threshold(selection.scores(surface.hidden), surface.rays)
     return dataclasses.replace(selection, threshold=threshold)
 
 
 def compile_document(
-    document: EditDocument, teacher: Teacher, field: FeatureField | None, surface: Surface
+    document: EditDocument, teacher_of: TeacherOf, field: FeatureField | None, surface: SurfaceGrid
 ) -> CompiledEdits:
     """The enabled steps of a document, with their selections resolved.
 
@@ -74,10 +73,10 @@ def compile_document(
         return CompiledEdits((), ())
     selections, regions = [], []
     with torch.no_grad():
-        seen = field.hidden_at(surface.snap.points.to(field.decoder.weight))
+        seen = field.hidden_at(surface.snap.points.to(field.aabb))
     for number, step in steps:
         selection = compile_query(
-            step.selection.query(), teacher, field, surface, step.selection.softness
+            step.selection.query(), teacher_of, field, surface, step.selection.softness
         )
         best = float(selection.scores(surface.hidden).max())
         if best < selection.threshold:

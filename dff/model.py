@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.field_components.field_heads import FieldHeadNames
 from nerfstudio.model_components.losses import (
@@ -70,20 +72,22 @@ class DFFModel(NerfactoModel):
             )
         self.density_fns = [cast(ProposalField, p).density_fn for p in self.proposal_networks]
         self.feature_field: FeatureField | None = None
+        self.teacher_records: tuple[TeacherRecord, ...] = ()
         # With a random state of its own the feature field changes nothing else: the radiance field
         # is bit for bit the one that training without features gives.
         with torch.random.fork_rng():
             if config.train_features:
-                # The dimension is known once the teacher is, at the latest from the checkpoint.
+                # Its heads come once the teachers are known, at the latest from the checkpoint.
                 self.feature_field = FeatureField(
                     aabb,
                     config.feature_grid(),
                     config.feature_hidden_dim,
-                    1,
                     contracted,
                     self.implementation,
                 )
-            self.record_teacher(self.kwargs["metadata"].get("teacher"))
+            self.record_teachers(
+                self.kwargs["metadata"].get("teachers", ()), self.kwargs["metadata"].get("bases")
+            )
         self.edits: CompiledEdits | None = None
         self.selection: FieldSelection | None = None
         self.camera_optimizer = config.camera_optimizer.setup(
@@ -144,17 +148,30 @@ class DFFModel(NerfactoModel):
         self.camera_optimizer.get_param_groups(param_groups=groups)
         return groups
 
-    def record_teacher(self, teacher: TeacherRecord | None) -> None:
-        """Note which teacher the features come from, and give the decoder its dimension."""
-        if teacher is not None:
-            if self.feature_field is None:
-                raise DffError(
-                    "this checkpoint has features: leave out --pipeline.model.train-features False"
-                )
-            if self.feature_field.feature_dim != teacher.dim:
-                self.feature_field.set_feature_dim(teacher.dim)
-        self.teacher_record = teacher
-        record = CheckpointRecord(self.implementation, teacher)
+    def record_teachers(
+        self,
+        teachers: Sequence[TeacherRecord],
+        bases: Mapping[str, Float[Tensor, "K D"] | None] | None = None,
+    ) -> None:
+        """Note which teachers the features come from, and give each a head.
+
+        Args:
+            teachers: in the order of ``--pipeline.teachers``.
+            bases: by teacher, what its coefficients are of; a checkpoint brings its own.
+        """
+        if teachers and self.feature_field is None:
+            raise DffError(
+                "this checkpoint has features: leave out --pipeline.model.train-features False"
+            )
+        for teacher in teachers:
+            assert self.feature_field is not None
+            if teacher not in self.teacher_records:
+                head = self.feature_field.add_head(teacher.name, teacher.dim, teacher.components)
+                basis = (bases or {}).get(teacher.name)
+                if basis is not None:
+                    head.basis = basis.to(head.decoder.weight)
+        self.teacher_records = tuple(teachers)
+        record = CheckpointRecord(self.implementation, self.teacher_records)
         self.register_buffer("record", record.to_tensor())
 
     def drop_features(self) -> None:
@@ -167,7 +184,8 @@ class DFFModel(NerfactoModel):
         Returns:
             ``rgb`` (rays, 3), ``accumulation``, ``depth`` (median) and ``expected_depth``
             (rays, 1), in world units along the ray; outside training ``relevancy`` (rays, 1) in
-            [0, 1] where a selection is set; while training ``features`` (rays, D).
+            [0, 1] where a selection is set; while training ``features``: by teacher (rays, D), or
+            (rays, K) coefficients.
         """
         if self.training:
             return self._training_outputs(ray_bundle)
@@ -190,7 +208,11 @@ class DFFModel(NerfactoModel):
         outputs["weights_list"] = [*weights_list, weights]
         outputs["ray_samples_list"] = [*samples_list, samples]
         if self.feature_field is not None:
-            outputs["features"] = self.feature_field.decode(self._render_hidden(weights, samples))
+            hidden = self._render_hidden(weights, samples)
+            outputs["features"] = {
+                teacher.name: self.feature_field.head(teacher.name)(hidden)
+                for teacher in self.teacher_records
+            }
         return outputs
 
     @torch.no_grad()
@@ -289,9 +311,13 @@ class DFFModel(NerfactoModel):
         )
         assert metrics_dict is not None
         losses["distortion_loss"] = self.config.distortion_loss_mult * metrics_dict["distortion"]
-        if "features" in outputs and "features" in batch:
-            error = outputs["features"] - batch["features"].to(self.device)
-            losses["feature_loss"] = self.config.feature_loss_mult * error.square().sum(-1).mean()
+        if outputs.get("features") and "features" in batch:
+            # Features have unit length, whatever their dimension: teachers weigh the same.
+            errors = [
+                (features - batch["features"][name].to(self.device)).square().sum(-1).mean()
+                for name, features in outputs["features"].items()
+            ]
+            losses["feature_loss"] = self.config.feature_loss_mult * torch.stack(errors).sum()
         self.camera_optimizer.get_loss_dict(losses)
         return losses
 

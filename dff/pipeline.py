@@ -1,4 +1,4 @@
-"""The pipeline: nerfstudio's, told which teacher there is and checking what it loads."""
+"""The pipeline: nerfstudio's, told which teachers there are and checking what it loads."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import torch
+from nerfstudio.models.base_model import Model
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from torch import distributed
 from torch.cuda.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 
-from dff.checkpoint import check_record, read_record
+from dff.checkpoint import CheckpointRecord, check_record, read_record
 from dff.data.datamanager import DFFDataManager, DFFDataManagerConfig
 from dff.errors import DffError, report_in_one_line
 from dff.model import DFFModel, DFFModelConfig
 from dff.quiet import quiet_nerfstudio
-from dff.teachers import list_teachers
+from dff.teachers import TeacherOptions, teacher_names
+from dff.teachers.options import DEFAULT_OPTIONS
 
 
 @dataclass
@@ -28,11 +32,13 @@ class DFFPipelineConfig(VanillaPipelineConfig):
     model: DFFModelConfig = field(default_factory=DFFModelConfig)
     """Fields, sampling, losses."""
     teachers: str = "mini"
-    """The 2D teacher to distil, by name."""
+    """The 2D teacher to distil, by name; several are separated by commas (clip,dino)."""
+    teacher: TeacherOptions = DEFAULT_OPTIONS
+    """Options of the teachers."""
 
 
 class DFFPipeline(VanillaPipeline):
-    """Hands the teacher to data manager and model; refuses checkpoints that do not fit."""
+    """Hands the teachers to data manager and model; refuses checkpoints that do not fit."""
 
     config: DFFPipelineConfig
     datamanager: DFFDataManager
@@ -48,19 +54,34 @@ class DFFPipeline(VanillaPipeline):
     ) -> None:
         report_in_one_line()
         quiet_nerfstudio()
-        if "," in config.teachers:
-            raise DffError(f"one teacher at a time: choose one of {', '.join(list_teachers())}")
-        teacher = config.teachers if config.model.train_features else None
-        manager = dataclasses.replace(config.datamanager, teacher=teacher)
+        self.teacher_names = teacher_names(config.teachers) if config.model.train_features else ()
+        if len(self.teacher_names) > 1 and config.teacher.checkpoint is not None:
+            raise DffError(
+                f"which teacher's weights is {config.teacher.checkpoint}? Give "
+                f"--pipeline.teacher.{self.teacher_names[0]}.checkpoint"
+            )
+        manager = dataclasses.replace(
+            config.datamanager, teachers=self.teacher_names, teacher_options=config.teacher
+        )
         super().__init__(
             dataclasses.replace(config, datamanager=manager),
             device,
             test_mode,
-            world_size,
+            1,  # nerfstudio would wrap the model for CUDA only
             local_rank,
             grad_scaler,
         )
         self.config = config
+        self.world_size = world_size
+        if world_size > 1:
+            on_gpu = torch.device(device).type == "cuda"
+            wrapped = DistributedDataParallel(
+                self._model,
+                device_ids=[local_rank] if on_gpu else None,
+                find_unused_parameters=True,
+            )
+            self._model = cast(Model, wrapped)
+            distributed.barrier(device_ids=[local_rank] if on_gpu else None)
 
     @property
     def dff_model(self) -> DFFModel:
@@ -76,12 +97,18 @@ class DFFPipeline(VanillaPipeline):
         """
         record = read_record(loaded_state)
         model = self.dff_model
-        check_record(record, model.implementation, self.config.teachers, self.datamanager.teacher)
-        if record.teacher is None:
-            model.drop_features()
+        names = teacher_names(self.config.teachers)
+        check_record(record, model.implementation, names, self.datamanager.teachers)
+        if record.teachers:
+            model.record_teachers(record.teachers)
         else:
-            model.record_teacher(record.teacher)
-        state = {key.removeprefix("module."): value for key, value in loaded_state.items()}
+            model.drop_features()
+        state = {
+            # The record is read and checked above; an earlier version's has another length.
+            name: model.record if name.endswith(".record") else value
+            for key, value in loaded_state.items()
+            for name in [_present_name(key.removeprefix("module."), record)]
+        }
         model.update_to_step(step)
         try:
             # Strictly: nerfstudio's own falls back to loading what fits.
@@ -92,3 +119,11 @@ class DFFPipeline(VanillaPipeline):
             )
             raise DffError(f"the checkpoint does not fit this configuration: {first}") from error
         self.to(torch.device(self.device))
+
+
+def _present_name(key: str, record: CheckpointRecord) -> str:
+    """What a tensor is called now: the first release had one head, without a name."""
+    if not record.teachers:
+        return key
+    now = f"feature_field.heads.{record.teachers[0].name}.decoder."
+    return key.replace("feature_field.decoder.", now)

@@ -73,9 +73,12 @@ def write_query(
         )
     seen = sum(share > 0 for share in shares.values())
     mean = sum(shares.values()) / len(shares)
-    against = ", ".join(query.negatives) or ", ".join(scene.teacher.canonical_phrases)
+    teacher = scene.teacher_of(query)
+    against = ", ".join(query.negatives) or ", ".join(teacher.canonical_phrases)
+    by = f" by teacher '{teacher.name}'" if len(scene.model.teacher_records) > 1 else ""
     text = (
-        f"selected '{wanted}' against {against}: {mean:.1%} of the pixels on average, in {seen} of "
-        f"{len(views)} views, at threshold {selection.threshold:.2f}; written to {output_dir}"
+        f"selected '{wanted}' against {against}{by}: {mean:.1%} of the pixels on average, in "
+        f"{seen} of {len(views)} views, at threshold {selection.threshold:.2f}; written to "
+        f"{output_dir}"
     )
     return QuerySummary(text, selection.threshold, shares, best)

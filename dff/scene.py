@@ -12,25 +12,30 @@ from typing import Literal
 
 import torch
 import yaml
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.trainer import TrainerConfig
 from torch import Tensor
 
-from dff.compiling import Surface, compile_document, compile_query
+from dff.baking import RAYS as BAKED_RAYS
+from dff.baking import bake, fingerprint_of, load_grid, save_grid
+from dff.compiling import compile_document, compile_query
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument
 from dff.errors import DffError
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
+from dff.query.routing import text_teacher
 from dff.query.text import TextQuery
+from dff.selection.at_points import mask_at
+from dff.selection.exact import BakedFeatures
 from dff.selection.field_selection import FieldSelection
-from dff.selection.surface_snap import SurfaceSnap
+from dff.selection.selection import Selection
+from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
 from dff.teachers import Teacher, get_teacher
 from dff.trainer import DAMAGED, latest_checkpoint
 
 Split = Literal["train", "eval", "all"]
-# Enough that the voxels of what the photos show are met several times over.
-SURFACE_RAYS = 60_000
 
 
 @dataclass(frozen=True)
@@ -70,36 +75,91 @@ class Scene:
         self.config = config
         self.checkpoint = checkpoint
         self.model = pipeline.dff_model
+        self._teachers: dict[str, Teacher] = {}
+        self._baked: dict[str, BakedFeatures] = {}
 
-    @cached_property
+    @property
     def teacher(self) -> Teacher:
-        """The teacher, for its text tower; loaded when first needed."""
-        name = self.pipeline.config.teachers
-        teacher = get_teacher(name, device=str(self.model.device))
-        record = self.model.teacher_record
-        if record is not None and record.fingerprint != teacher.fingerprint:
-            raise DffError(
-                f"this scene was distilled from teacher '{name}' with other weights "
-                f"({record.fingerprint[:12]}, here {teacher.fingerprint[:12]}): train it again"
-            )
-        return teacher
+        """The teacher that answers text queries.
+
+        Raises:
+            DffError: none does, or its weights are not there.
+        """
+        return self.teacher_named(text_teacher(self.model.teacher_records))
+
+    def teacher_named(self, name: str) -> Teacher:
+        """One of the scene's teachers, loaded when first needed.
+
+        Raises:
+            DffError: the scene was not distilled from it, its weights are not there, or are others.
+        """
+        if name not in self._teachers:
+            config = self.pipeline.config
+            records = {record.name: record for record in self.model.teacher_records}
+            if name not in records:
+                text_teacher(self.model.teacher_records, name)  # says which there are
+            teacher = get_teacher(name, str(self.model.device), config.teacher)
+            expected = records[name].fingerprint
+            if expected != teacher.fingerprint:
+                raise DffError(
+                    f"this scene was distilled from teacher '{name}' with other weights or options "
+                    f"({expected[:12]}, here {teacher.fingerprint[:12]}): train it again"
+                )
+            self._teachers[name] = teacher
+        return self._teachers[name]
+
+    def teacher_of(self, query: TextQuery) -> Teacher:
+        """The teacher that answers a text query."""
+        return self.teacher_named(text_teacher(self.model.teacher_records, query.teacher))
 
     @cached_property
-    def surface(self) -> Surface:
-        """Hidden features seen by pixels spread evenly over the training views."""
-        if self.model.feature_field is None:
+    def fingerprint(self) -> str:
+        """Hash of the checkpoint."""
+        return fingerprint_of(self.checkpoint)
+
+    @cached_property
+    def surface(self) -> SurfaceGrid:
+        """What the training views show, baked once and then kept beside the checkpoint."""
+        field = self.model.feature_field
+        if field is None:
             raise DffError("this scene was trained without features: it cannot be queried")
+        path = self.checkpoint.parent.parent / "surface.safetensors"
+        key = f"{self.fingerprint} {BAKED_RAYS} {RESOLUTION}"
+        kept = load_grid(path, key)
+        if kept is not None:
+            return kept
         cameras = self.pipeline.datamanager.train_dataset.cameras
-        generator = torch.Generator().manual_seed(0)
-        image = torch.randint(0, len(cameras), (SURFACE_RAYS,), generator=generator)
-        size = torch.stack([cameras.height[image, 0], cameras.width[image, 0]], dim=-1).cpu()
-        coordinates = torch.rand(SURFACE_RAYS, 2, generator=generator) * size
-        rays = cameras.generate_rays(camera_indices=image[:, None], coords=coordinates)
-        outputs = self._render_rays(rays, hidden=True)
-        met = outputs["accumulation"][:, 0] > 0.5
-        points = (rays.origins + outputs["depth"].to(rays.origins) * rays.directions).cpu()[met]
-        unit = self.model.feature_field.unit_positions(points.to(self.model.device)).cpu()
-        return Surface(outputs["hidden_features"], SurfaceSnap.build(unit, points))
+        grid = bake(cameras, field, lambda rays: self._render_rays(rays, hidden=True), BAKED_RAYS)
+        try:
+            save_grid(grid, path, key)
+        except (OSError, DffError):
+            # Read-only, or no space: it will be found again next time.
+            return grid
+        return grid
+
+    def baked(self, teacher: str) -> BakedFeatures:
+        """A teacher's features on the voxels of the surface."""
+        assert self.model.feature_field is not None
+        if teacher not in self._baked:
+            weight = self.model.feature_field.head(teacher).weight
+            self._baked[teacher] = BakedFeatures.bake(self.surface.hidden, weight)
+        return self._baked[teacher]
+
+    def surface_at(self, camera: Cameras, x: float, y: float) -> tuple[Float[Tensor, " 3"], float]:
+        """First surface behind a pixel.
+
+        Args:
+            camera: one camera.
+            x, y: column and row in its pixels, (0, 0) being the upper left corner of the picture.
+
+        Returns:
+            World position, by median depth, and the accumulation of the ray in [0, 1].
+        """
+        coordinates = torch.tensor([[y, x]])
+        rays = camera.to("cpu").generate_rays(camera_indices=0, coords=coordinates)
+        outputs = self._render_rays(rays)
+        point = rays.origins[0] + outputs["depth"][0] * rays.directions[0]
+        return point.cpu(), float(outputs["accumulation"])
 
     @property
     def training_cameras(self) -> Cameras:
@@ -145,19 +205,19 @@ class Scene:
         """
         surface = self.surface
         assert self.model.feature_field is not None
-        return compile_query(query, self.teacher, self.model.feature_field, surface, softness)
+        return compile_query(query, self.teacher_of, self.model.feature_field, surface, softness)
 
     def compile(self, document: EditDocument) -> CompiledEdits:
         """Make an edit document ready to render; the document stays as it is."""
         if not any(step.enabled for step in document.steps):
             return CompiledEdits((), ())
-        return compile_document(document, self.teacher, self.model.feature_field, self.surface)
+        return compile_document(document, self.teacher_of, self.model.feature_field, self.surface)
 
     def render(
         self,
         camera: Cameras,
         edits: CompiledEdits | None = None,
-        selection: FieldSelection | None = None,
+        selection: FieldSelection | Selection | None = None,
         hidden: bool = False,
         on_rows: Callable[[float], None] | None = None,
     ) -> dict[str, Tensor]:
@@ -166,7 +226,7 @@ class Scene:
         Args:
             camera: one camera; its height and width are the size of the result.
             edits: what is changed.
-            selection: adds ``relevancy`` (h, w, 1).
+            selection: adds ``relevancy`` (h, w, 1), and for a `Selection` ``mask`` (h, w, 1).
             hidden: adds ``hidden_features`` (h, w, H).
             on_rows: told the share of the picture that is done.
 
@@ -175,8 +235,27 @@ class Scene:
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
         height, width = rays.origins.shape[:2]
-        outputs = self._render_rays(rays.flatten(), edits, selection, hidden, on_rows)
+        rays = rays.flatten()
+        if isinstance(selection, Selection):
+            outputs = self._render_rays(rays, edits, None, True, on_rows)
+            outputs |= self._masked(selection, rays, outputs)
+            if not hidden:
+                del outputs["hidden_features"]
+        else:
+            outputs = self._render_rays(rays, edits, selection, hidden, on_rows)
         return {name: value.view(height, width, -1) for name, value in outputs.items()}
+
+    @torch.no_grad()
+    def _masked(
+        self, selection: Selection, rays: RayBundle, outputs: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        field = self.model.feature_field
+        assert field is not None
+        points = rays.origins.cpu() + outputs["depth"] * rays.directions.cpu()
+        hidden = outputs["hidden_features"].to(self.model.device)
+        scores, mask = mask_at(selection, field, hidden, points)
+        there = outputs["accumulation"] >= 0.5
+        return {"relevancy": scores.cpu()[:, None], "mask": mask.cpu()[:, None] * there}
 
     @torch.no_grad()
     def _render_rays(

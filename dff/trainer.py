@@ -35,6 +35,21 @@ class DFFTrainerConfig(TrainerConfig):
 
     _target: type = field(default_factory=lambda: DFFTrainer)
 
+    def set_timestamp(self) -> None:
+        """Name the run; nerfstudio does so before it starts any process.
+
+        Raises:
+            DffError: several processes are asked for where nerfstudio can start only one.
+        """
+        machine = self.machine
+        if machine.device_type != "cuda" and machine.num_devices * machine.num_machines > 1:
+            raise DffError(
+                "nerfstudio 1.1.5 starts several training processes on CUDA alone: leave out "
+                f"--machine.num-devices {machine.num_devices} (dff features can be sharded: "
+                "torchrun --nproc-per-node N -m dff.cli features ...)"
+            )
+        super().set_timestamp()
+
     def setup(self, **kwargs: Any) -> Any:
         """Build the trainer."""
         for group in self.optimizers.values():

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-import dff.teachers
+import dff.teachers.registry
 from dff.errors import DffError
 from dff.teachers import Teacher
 
@@ -85,14 +85,37 @@ class ColourTeacher(Teacher):
         return F.normalize(torch.cat([colours, constants], dim=-1), dim=-1)
 
 
+class EdgeTeacher(Teacher):
+    """Features of its own length, finer than the colours, and no text."""
+
+    name, dim, fingerprint, logit_scale = "edges", 7, "e0", 1.0
+    has_text = False
+
+    def grid_shape(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        constants = torch.tensor([0.3]).expand(*image.shape[:-1], 1)
+        return F.normalize(torch.cat([image, 1 - image, constants], dim=-1), dim=-1)
+
+    def encode_text(self, phrases: Sequence[str]) -> torch.Tensor:
+        raise DffError("teacher 'edges' understands no text")
+
+
 def known_teachers() -> MappingProxyType:
-    return MappingProxyType({"mini": lambda device: None, "colour": lambda device: ColourTeacher()})
+    return MappingProxyType(
+        {
+            "mini": lambda device, options: None,
+            "colour": lambda device, options: ColourTeacher(),
+            "edges": lambda device, options: EdgeTeacher(),
+        }
+    )
 
 
 @pytest.fixture
 def colour_teacher(monkeypatch) -> ColourTeacher:
     """The registry holds the colour teacher, under the name ``colour``."""
-    monkeypatch.setattr(dff.teachers, "_TEACHERS", known_teachers())
+    monkeypatch.setattr(dff.teachers.registry, "_TEACHERS", known_teachers())
     return ColourTeacher()
 
 
@@ -181,11 +204,11 @@ def truth() -> Callable[[str], np.ndarray]:
     return lambda stem: tiny_picture(tiny_pose(2 * math.pi * int(stem[-2:]) / 12))[1]
 
 
-def small_settings(cache: Path) -> Callable:
+def small_settings(cache: Path, teachers: str = "colour") -> Callable:
     """Makes a training configuration so small that a step takes milliseconds."""
 
     def configure(config) -> None:
-        config.pipeline.teachers = "colour"
+        config.pipeline.teachers = teachers
         manager, model = config.pipeline.datamanager, config.pipeline.model
         manager.feature_cache = cache
         manager.train_num_rays_per_batch = 256
@@ -212,16 +235,26 @@ def small(tmp_path) -> Callable:
 
 
 @pytest.fixture(scope="session")
-def train_small() -> Callable[[Path, Path, int], Path]:
+def train_small() -> Callable[..., Path]:
     """Train a capture in a folder for some steps, and get the ``config.yml``."""
 
-    def train(capture: Path, folder: Path, iterations: int) -> Path:
+    def train(
+        capture: Path, folder: Path, iterations: int, teachers: str = "colour", **manager
+    ) -> Path:
         from dff.training import train_scene
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dff.teachers, "_TEACHERS", known_teachers())
-            settings = small_settings(folder / "cache")
-            return train_scene(capture, folder / "scene", iterations=iterations, configure=settings)
+            patch.setattr(dff.teachers.registry, "_TEACHERS", known_teachers())
+            small = small_settings(folder / "cache", teachers)
+
+            def configure(config) -> None:
+                small(config)
+                for name, value in manager.items():
+                    setattr(config.pipeline.datamanager, name, value)
+
+            return train_scene(
+                capture, folder / "scene", iterations=iterations, configure=configure
+            )
 
     return train
 
@@ -235,7 +268,7 @@ def _trained(tmp_path_factory, shared_capture, train_small) -> Path:
 def trained(_trained, colour_teacher, monkeypatch) -> Path:
     """The ``config.yml`` of a scene trained on the tiny capture; only to read."""
     # The photos have 5,000 pixels in all.
-    monkeypatch.setattr("dff.scene.SURFACE_RAYS", 3000)
+    monkeypatch.setattr("dff.scene.BAKED_RAYS", 3000)
     return _trained
 
 

@@ -14,15 +14,26 @@ from dff.checkpoint import CheckpointRecord, TeacherRecord, check_record, read_r
 from dff.errors import DffError
 
 COLOUR = TeacherRecord("colour", 5, "c0")
+WRONG_DIMENSION = dataclasses.asdict(COLOUR) | {"dim": "5"}
+RECORD = CheckpointRecord("torch", (COLOUR,))
 
 
 @given(
     st.sampled_from(["torch", "tcnn"]),
-    st.none()
-    | st.builds(TeacherRecord, st.text(max_size=20), st.integers(1, 4096), st.text(max_size=70)),
+    st.lists(
+        st.builds(
+            TeacherRecord,
+            st.text(max_size=20),
+            st.integers(1, 4096),
+            st.text(max_size=70),
+            st.booleans(),
+            st.none() | st.integers(1, 512),
+        ),
+        max_size=3,
+    ),
 )
-def test_a_record_comes_back_as_it_was(implementation, teacher):
-    record = CheckpointRecord(implementation, teacher)
+def test_a_record_comes_back_as_it_was(implementation, teachers):
+    record = CheckpointRecord(implementation, tuple(teachers))
     tensor = record.to_tensor()
     assert tensor.dtype == torch.uint8
     assert tensor.ndim == 1
@@ -31,8 +42,8 @@ def test_a_record_comes_back_as_it_was(implementation, teacher):
 
 def test_equal_records_are_equal_tensors():
     assert torch.equal(
-        CheckpointRecord("torch", COLOUR).to_tensor(),
-        CheckpointRecord("torch", dataclasses.replace(COLOUR)).to_tensor(),
+        CheckpointRecord("torch", (COLOUR,)).to_tensor(),
+        CheckpointRecord("torch", (dataclasses.replace(COLOUR),)).to_tensor(),
     )
 
 
@@ -56,6 +67,15 @@ def as_tensor(data: object) -> torch.Tensor:
         as_tensor({"version": 1, "implementation": "torch", "teacher": "mini"}),
         as_tensor({"version": 1, "implementation": "torch", "teacher": {"name": "mini"}}),
         as_tensor({"version": 1, "implementation": "torch", "teacher": {"x": 1}}),
+        as_tensor({"version": 2, "implementation": "torch"}),
+        as_tensor({"version": 2, "implementation": "torch", "teachers": ["mini"]}),
+        as_tensor(
+            {
+                "version": 2,
+                "implementation": "torch",
+                "teachers": [dataclasses.asdict(COLOUR) | {"dim": "5"}],
+            }
+        ),
         as_tensor({"version": "new", "implementation": "torch", "teacher": None}),
     ],
 )
@@ -66,15 +86,22 @@ def test_a_damaged_record_is_one_line(tensor):
 
 
 def test_a_record_of_a_later_version_says_so():
-    later = as_tensor({"version": 2, "implementation": "torch", "teacher": None})
+    later = as_tensor({"version": 3, "implementation": "torch", "teachers": []})
     with pytest.raises(DffError, match="update dff"):
         CheckpointRecord.from_tensor(later)
 
 
+def test_records_of_the_first_version_are_read():
+    one = {"name": "colour", "dim": 5, "fingerprint": "c0"}
+    for teacher, expected in ((one, (COLOUR,)), (None, ())):
+        first = as_tensor({"version": 1, "implementation": "torch", "teacher": teacher})
+        assert CheckpointRecord.from_tensor(first) == CheckpointRecord("torch", expected)
+
+
 def test_the_record_is_found_wherever_the_model_sits():
-    tensor = CheckpointRecord("torch", COLOUR).to_tensor()
+    tensor = CheckpointRecord("torch", (COLOUR,)).to_tensor()
     for key in ("_model.record", "module._model.record", "record"):
-        assert read_record({"_model.field.x": torch.zeros(2), key: tensor}).teacher == COLOUR
+        assert read_record({"_model.field.x": torch.zeros(2), key: tensor}).teachers == (COLOUR,)
 
 
 def test_a_checkpoint_without_a_record_is_not_ours():
@@ -92,21 +119,33 @@ class Loaded:
 
 
 def test_what_fits_passes():
-    check_record(CheckpointRecord("torch", COLOUR), "torch", "colour", Loaded("c0"))
-    check_record(CheckpointRecord("torch", COLOUR), "torch", "colour", None)
-    check_record(CheckpointRecord("tcnn", None), "tcnn", "anything", None)
+    check_record(RECORD, "torch", ("colour",), [Loaded("c0")])
+    check_record(RECORD, "torch", ("colour",))
+    check_record(CheckpointRecord("tcnn"), "tcnn", ("anything",))
 
 
 @pytest.mark.parametrize(
-    ("record", "here", "name", "teacher", "says"),
+    ("record", "here", "names", "loaded", "says"),
     [
-        (CheckpointRecord("tcnn", COLOUR), "torch", "colour", None, "CUDA and tiny-cuda-nn"),
-        (CheckpointRecord("torch", COLOUR), "tcnn", "colour", None, "implementation torch"),
-        (CheckpointRecord("torch", COLOUR), "torch", "mini", None, "--pipeline.teachers colour"),
-        (CheckpointRecord("torch", COLOUR), "torch", "colour", Loaded("c1"), "other weights"),
+        (CheckpointRecord("tcnn", (COLOUR,)), "torch", ("colour",), [], "CUDA and tiny-cuda-nn"),
+        (RECORD, "tcnn", ("colour",), [], "implementation torch"),
+        (
+            RECORD,
+            "torch",
+            ("mini",),
+            [],
+            "--pipeline.teachers colour",
+        ),
+        (
+            RECORD,
+            "torch",
+            ("colour",),
+            [Loaded("c1")],
+            "other weights",
+        ),
     ],
 )
-def test_what_does_not_fit_is_one_line_that_names_the_fix(record, here, name, teacher, says):
+def test_what_does_not_fit_is_one_line_that_names_the_fix(record, here, names, loaded, says):
     with pytest.raises(DffError, match=says) as raised:
-        check_record(record, here, name, teacher)
+        check_record(record, here, names, loaded)
     assert "\n" not in str(raised.value)

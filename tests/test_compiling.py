@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dff.compiling import Surface, choose_threshold, compile_document, compile_query
+from dff.compiling import choose_threshold, compile_document, compile_query
 from dff.edits.operations import Delete, HueShift
 from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.fields.feature_field import FeatureField
 from dff.fields.hash_encoding import GridShape
 from dff.query.text import TextQuery
-from dff.selection.surface_snap import SurfaceSnap
+from dff.selection.surface_grid import SurfaceGrid
 
 
 @pytest.fixture
@@ -20,18 +20,25 @@ def field() -> FeatureField:
     """Hidden features are the teacher's own: the decoder changes nothing."""
     grid = GridShape.geometric(2, 4, 8, 6, 2)
     box = torch.tensor([[-1.0] * 3, [1.0] * 3])
-    made = FeatureField(box, grid, 5, 5, True, "torch")
+    made = FeatureField(box, grid, 5, True, "torch")
     with torch.no_grad():
-        made.decoder.weight.copy_(torch.eye(5))
+        made.add_head("colour", 5).decoder.weight.copy_(torch.eye(5))
     return made
 
 
 @pytest.fixture
-def surface(colour_teacher) -> Surface:
+def surface(colour_teacher) -> SurfaceGrid:
     """A tenth of the pixels are red, the rest is table."""
     red, table = colour_teacher.encode_text(["red", "table"])
     hidden = torch.cat([red.expand(10, 5), table.expand(90, 5)])
-    return Surface(hidden, SurfaceSnap.build(torch.rand(10, 3), torch.rand(10, 3)))
+    line = torch.stack([(torch.arange(100) + 0.5) / 100, *torch.full((2, 100), 0.5)], dim=-1)
+    return SurfaceGrid.build(line, line, hidden, torch.zeros(100, 3), resolution=100)
+
+
+@pytest.fixture
+def answering(colour_teacher):
+    """Every query goes to the colour teacher."""
+    return lambda query: colour_teacher
 
 
 def step(text: str, **more) -> dict:
@@ -54,39 +61,37 @@ def test_the_chosen_threshold_is_never_below_even_odds():
     assert choose_threshold(torch.full((9,), 0.2)) == 0.5
 
 
-def test_a_query_selects_what_it_names(field, surface, colour_teacher):
-    selection = compile_query(TextQuery(("red",), ("table",)), colour_teacher, field, surface)
+def test_a_query_selects_what_it_names(field, surface, answering):
+    selection = compile_query(TextQuery(("red",), ("table",)), answering, field, surface)
     mask = selection.mask(surface.hidden)
     assert mask.tolist() == [1.0] * 10 + [0.0] * 90
 
 
-def test_a_threshold_and_softness_that_are_given_are_used(field, surface, colour_teacher):
+def test_a_threshold_and_softness_that_are_given_are_used(field, surface, answering):
     asked = TextQuery(("red",), ("table",), threshold=0.77)
-    selection = compile_query(asked, colour_teacher, field, surface, softness=0.1)
+    selection = compile_query(asked, answering, field, surface, softness=0.1)
     assert (selection.threshold, selection.softness) == (0.77, 0.1)
 
 
-def test_steps_come_in_order_and_those_switched_off_are_left_out(field, surface, colour_teacher):
+def test_steps_come_in_order_and_those_switched_off_are_left_out(field, surface, answering):
     hue = {**step("red"), "operation": {"type": "recolor", "function": "hue", "degrees": 30}}
     compiled = compile_document(
-        document(hue, step("red", enabled=False), step("red")), colour_teacher, field, surface
+        document(hue, step("red", enabled=False), step("red")), answering, field, surface
     )
     assert compiled.operations == (HueShift(degrees=30), Delete())
     assert len(compiled.selections) == 2
     assert compiled.changes_opacity
 
 
-def test_a_step_that_selects_nothing_is_named_by_its_place_in_the_file(
-    field, surface, colour_teacher
-):
+def test_a_step_that_selects_nothing_is_named_by_its_place_in_the_file(field, surface, answering):
     steps = (step("red"), step("red", enabled=False), step("blue", selection={"threshold": 0.99}))
     with pytest.raises(DffError, match="step 3 selects nothing: 'blue'") as raised:
-        compile_document(document(*steps), colour_teacher, field, surface)
+        compile_document(document(*steps), answering, field, surface)
     assert "\n" not in str(raised.value)
 
 
-def test_a_scene_without_features_can_take_only_an_empty_document(surface, colour_teacher):
+def test_a_scene_without_features_can_take_only_an_empty_document(surface, answering):
     off = document(step("red", enabled=False))
-    assert compile_document(off, colour_teacher, None, surface).operations == ()
+    assert compile_document(off, answering, None, surface).operations == ()
     with pytest.raises(DffError, match="without features"):
-        compile_document(document(step("red")), colour_teacher, None, surface)
+        compile_document(document(step("red")), answering, None, surface)

@@ -85,7 +85,7 @@ def walls() -> DFFModel:
         feature_log2_hashmap_size=8,
     )
     box = SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3]))
-    metadata = {"teacher": TeacherRecord("colour", 5, "c0")}
+    metadata = {"teachers": (TeacherRecord("colour", 5, "c0"),)}
     model = DFFModel(config, box, num_train_data=1, metadata=metadata).eval()
     model.field, model.feature_field = TwoWalls(), WallFeatures()
     model.density_fns = [density_fn]

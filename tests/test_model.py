@@ -44,7 +44,7 @@ def tiny_model(**more) -> DFFModel:
         far_plane=6.0,
         **more,
     )
-    metadata = {"teacher": TeacherRecord("colour", DIM, "c0")} if config.train_features else {}
+    metadata = {"teachers": (TeacherRecord("colour", DIM, "c0"),)} if config.train_features else {}
     box = SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3]))
     model = DFFModel(config, box, num_train_data=4, metadata=metadata)
     model.prior.grid.copy_(3 * torch.rand_like(model.prior.grid))
@@ -70,7 +70,7 @@ def rays(count: int = RAYS) -> RayBundle:
 def losses_of(model: DFFModel) -> dict[str, torch.Tensor]:
     model.train()
     outputs = model(rays())
-    batch = {"image": torch.rand(RAYS, 3), "features": torch.randn(RAYS, DIM)}
+    batch = {"image": torch.rand(RAYS, 3), "features": {"colour": torch.randn(RAYS, DIM)}}
     return model.get_loss_dict(outputs, batch, model.get_metrics_dict(outputs, batch))
 
 
@@ -152,8 +152,10 @@ class TestCompositing:
         outputs, samples, field = watched(model, rays(), hidden=True)
         weights = weights_by_hand(field[FieldHeadNames.DENSITY], samples.deltas)
         with torch.no_grad():
-            each = model.feature_field.features_at(samples.frustums.get_positions()).double()
-            found = model.feature_field.decode(outputs["hidden_features"])
+            each = model.feature_field.features_at(
+                samples.frustums.get_positions(), "colour"
+            ).double()
+            found = model.feature_field.decode(outputs["hidden_features"], "colour")
         expected = (weights[..., None] * each).sum(dim=1)
         assert expected.abs().max() > 1e-2
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
@@ -186,9 +188,11 @@ class TestCompositing:
         samples = outputs["ray_samples_list"][-1]
         with torch.no_grad():
             density = model.field.density_at(samples.frustums.get_positions())[0]
-            each = model.feature_field.features_at(samples.frustums.get_positions()).double()
+            each = model.feature_field.features_at(
+                samples.frustums.get_positions(), "colour"
+            ).double()
         expected = (weights_by_hand(density, samples.deltas)[..., None] * each).sum(dim=1)
-        found = outputs["features"].detach().double()
+        found = outputs["features"]["colour"].detach().double()
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
     def test_colour_and_opacity_by_hand(self):
@@ -202,11 +206,15 @@ class TestCompositing:
 
     def test_scores_are_those_of_the_decoded_features(self):
         model = tiny_model(feature_samples_per_ray=None).eval()
-        query = QueryEmbedding(torch.randn(2, DIM), torch.randn(3, DIM), 10.0, "softmax")
-        selection = FieldSelection.make(query, model.feature_field.decoder.weight, 0.5)
-        outputs = model.render(rays(), selection=selection, hidden=True)
+        bundle = rays()
         with torch.no_grad():
-            features = model.feature_field.decode(outputs["hidden_features"])
+            hidden = model.render(bundle, hidden=True)["hidden_features"]
+            features = model.feature_field.decode(hidden, "colour")
+            # Along the line on which the rays differ most, so that their scores differ too.
+            line = torch.linalg.svd(features - features.mean(dim=0)).Vh[:1]
+        query = QueryEmbedding(line, -line, 10.0, "softmax")
+        selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
+        outputs = model.render(bundle, selection=selection)
         expected = query_scores(features, query)[:, None]
         torch.testing.assert_close(outputs["relevancy"], expected, rtol=1e-4, atol=1e-5)
         assert outputs["relevancy"].std() > 0.01
@@ -315,7 +323,7 @@ class TestEdits:
         model = tiny_model().eval()
         before = {name: value.clone() for name, value in model.state_dict().items()}
         query = QueryEmbedding(torch.randn(1, DIM), torch.randn(1, DIM), 10.0, "pairwise")
-        selection = FieldSelection.make(query, model.feature_field.decoder.weight, 0.5)
+        selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
         edits = steps((Half(), Delete()), (selection, HueShift(degrees=30)))
         model.render(rays(), edits, selection, hidden=True)
         after = model.state_dict()
@@ -327,7 +335,7 @@ class TestEdits:
         model = tiny_model().eval()
         bundle = rays()
         query = QueryEmbedding(torch.randn(1, DIM), torch.randn(1, DIM), 10.0, "pairwise")
-        model.selection = FieldSelection.make(query, model.feature_field.decoder.weight, 0.5)
+        model.selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
         model.edits = steps((Everywhere(1.0), Delete()))
         outputs = model(bundle)
         assert (outputs["accumulation"] == 0).all()

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import pytest
 import torch
 
-import dff.teachers
+import dff.teachers.registry
 from dff.checkpoint import CheckpointRecord, TeacherRecord, read_record
 from dff.errors import DffError
 from dff.fields.visibility import DensityPrior
@@ -81,7 +81,7 @@ def test_a_checkpoint_loads_with_weights_only_and_knows_where_it_comes_from(shor
     state = torch.load(newest(short_run), weights_only=True)
     assert state["step"] == 2
     record = read_record(state["pipeline"])
-    assert record == CheckpointRecord("torch", TeacherRecord("colour", 5, "c0"))
+    assert record == CheckpointRecord("torch", (TeacherRecord("colour", 5, "c0"),))
     assert set(state["optimizers"]) == {"proposal_networks", "fields", "feature_field"}
     assert all(isinstance(value, torch.Tensor) for value in state["pipeline"].values())
 
@@ -225,7 +225,7 @@ def rewrite(config: Path, change) -> None:
 
 
 def by_tcnn(pipeline: dict) -> None:
-    record = CheckpointRecord("tcnn", TeacherRecord("colour", 5, "c0"))
+    record = CheckpointRecord("tcnn", (TeacherRecord("colour", 5, "c0"),))
     pipeline["_model.record"] = record.to_tensor()
 
 
@@ -265,10 +265,13 @@ def test_another_teacher_is_refused(short_run, capture, small, colour_teacher, m
         name, fingerprint = "other", "o0"
 
     monkeypatch.setattr(
-        dff.teachers,
+        dff.teachers.registry,
         "_TEACHERS",
         MappingProxyType(
-            {"colour": lambda device: colour_teacher, "other": lambda device: Other()}
+            {
+                "colour": lambda device, options: colour_teacher,
+                "other": lambda device, options: Other(),
+            }
         ),
     )
     with pytest.raises(DffError, match=r"--pipeline\.teachers colour"):
@@ -281,8 +284,8 @@ def test_other_weights_of_the_teacher_are_refused(
     class Newer(type(colour_teacher)):
         fingerprint = "c1"
 
-    teachers = MappingProxyType({"colour": lambda device: Newer()})
-    monkeypatch.setattr(dff.teachers, "_TEACHERS", teachers)
+    teachers = MappingProxyType({"colour": lambda device, options: Newer()})
+    monkeypatch.setattr(dff.teachers.registry, "_TEACHERS", teachers)
     with pytest.raises(DffError, match="other weights"):
         resumed(short_run, capture, small)
     scene = load(short_run, device="cpu")  # the pictures are still good

@@ -31,6 +31,8 @@ class Query:
     """Scores at or above it are selected, in [0, 1]; by default Otsu's, at least 0.5."""
     temperature: float | None = None
     """Divides cosine similarity; by default the teacher's own."""
+    teacher: str | None = None
+    """Which of several distilled teachers answers; by default the first that understands text."""
     resolution_scale: float = 1.0
     """Render at this share of the images' size; what is written has the full size."""
 
@@ -40,7 +42,7 @@ class Query:
         from dff.query_views import write_query
         from dff.scene import load
 
-        query = TextQuery(self.text, self.negative, self.temperature, self.threshold)
+        query = TextQuery(self.text, self.negative, self.temperature, self.threshold, self.teacher)
         scene = load(self.load_config)
         views = scene.views(self.split, self.frames or None)
         summary = write_query(scene, query, views, self.output_dir, self.resolution_scale)

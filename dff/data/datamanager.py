@@ -1,4 +1,4 @@
-"""The data manager: nerfstudio's ray batches with a teacher-feature target for every ray."""
+"""The data manager: nerfstudio's ray batches with the teachers' feature targets for every ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from dff.data.capture_check import check_capture, check_transforms
 from dff.data.feature_cache import FeatureCache, default_cache_root
 from dff.data.feature_maps import FeatureMaps
 from dff.errors import DffError
-from dff.teachers import Teacher, get_teacher
+from dff.teachers import Teacher, TeacherOptions, get_teacher
+from dff.teachers.options import DEFAULT_OPTIONS
 
 
 @dataclass
@@ -32,14 +33,18 @@ class DFFDataManagerConfig(VanillaDataManagerConfig):
     """Configuration of the data manager."""
 
     _target: type = field(default_factory=lambda: DFFDataManager)
-    teacher: Annotated[str | None, tyro.conf.Suppress] = None
+    teachers: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """Set by the pipeline."""
+    teacher_options: Annotated[TeacherOptions, tyro.conf.Suppress] = DEFAULT_OPTIONS
+    """Set by the pipeline."""
+    feature_pca: int | None = None
+    """Keep this many coefficients of a feature (PCA, in the cache and while training)."""
     feature_cache: Path | None = None
     """Folder of the feature cache; by default $DFF_CACHE or ~/.cache/dff/features."""
 
 
 class DFFDataManager(VanillaDataManager[InputDataset]):
-    """Adds ``batch["features"]``, the teacher's features at each ray's pixel, while training."""
+    """Adds ``batch["features"]``, by teacher its features at each ray's pixel, while training."""
 
     config: DFFDataManagerConfig
 
@@ -52,16 +57,19 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
         local_rank: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.teacher: Teacher | None = None
-        self.features: FeatureMaps | None = None
+        self.teachers: tuple[Teacher, ...] = ()
+        self.features: dict[str, FeatureMaps] = {}
         data = config.data or config.dataparser.data
         if isinstance(config.dataparser, NerfstudioDataParserConfig):
             check_transforms(Path(data), least=2 if test_mode == "val" else 1)
-        if config.teacher is not None and test_mode == "val":
+        if config.teachers and test_mode == "val":
             # Before the images are read: a teacher that is not there should cost no waiting.
             # Building a network draws random numbers, which must not change what training sees.
             with torch.random.fork_rng():
-                self.teacher = get_teacher(config.teacher, device=str(device))
+                self.teachers = tuple(
+                    get_teacher(name, str(device), config.teacher_options)
+                    for name in config.teachers
+                )
         with clear_errors(Path(data)):
             super().__init__(config, device, test_mode, world_size, local_rank, **kwargs)  # type: ignore[arg-type]
 
@@ -73,26 +81,30 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
         dataset = super().create_train_dataset()
         if self.test_mode == "val":
             dataset.metadata["cameras"] = dataset.cameras
-        if self.teacher is not None:
-            cache = FeatureCache(self.config.feature_cache or default_cache_root(), self.teacher)
-            self.features = cache.ensure(outputs.image_filenames)
-            dataset.metadata["teacher"] = TeacherRecord.of(self.teacher)
+        root = self.config.feature_cache or default_cache_root()
+        records = []
+        for teacher in self.teachers:
+            cache = FeatureCache(root, teacher, pca=self.config.feature_pca)
+            maps = cache.ensure(outputs.image_filenames)
+            self.features[teacher.name] = maps
+            records.append(TeacherRecord.of(teacher, None if maps.basis is None else maps.dim))
+        if records:
+            dataset.metadata["teachers"] = tuple(records)
+            dataset.metadata["bases"] = {n: maps.basis for n, maps in self.features.items()}
         return dataset
 
     def next_train(self, step: int) -> tuple[RayBundle, dict[str, Any]]:
         """The next batch of rays with their colours and features."""
         bundle, batch = super().next_train(step)
-        if self.features is not None:
+        if self.features:
             index = batch["indices"].cpu()
             cameras = self.train_dataset.cameras
             image = index[:, 0]
-            batch["features"] = self.features.sample(
-                image,
-                index[:, 1],
-                index[:, 2],
-                cameras.height[image, 0].cpu(),
-                cameras.width[image, 0].cpu(),
-            )
+            height, width = cameras.height[image, 0].cpu(), cameras.width[image, 0].cpu()
+            batch["features"] = {
+                name: maps.sample(image, index[:, 1], index[:, 2], height, width)
+                for name, maps in self.features.items()
+            }
         return bundle, batch
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from scipy.ndimage import binary_erosion
 from torch import Tensor
 
 
@@ -14,6 +16,31 @@ def intersection_over_union(mask: Bool[Tensor, "*size"], truth: Bool[Tensor, "*s
     """``|A and B| / |A or B|``; NaN where both are empty."""
     union = int((mask | truth).sum())
     return math.nan if union == 0 else int((mask & truth).sum()) / union
+
+
+def inner_border(mask: Bool[Tensor, "h w"], width: int) -> Bool[Tensor, "h w"]:
+    """Pixels of a mask within ``width`` pixels (chessboard distance) of its outside.
+
+    What lies beyond the picture counts as outside.
+    """
+    inside = mask.cpu().numpy()
+    core = binary_erosion(inside, np.ones((3, 3)), iterations=width, border_value=0)
+    return torch.from_numpy(inside & ~core).to(mask.device)
+
+
+def boundary_iou(
+    mask: Bool[Tensor, "h w"], truth: Bool[Tensor, "h w"], share: float = 0.02
+) -> float:
+    """Intersection over union of the two masks' inner borders: how sharp and right the rims are.
+
+    Boundary IoU of Cheng et al., "Boundary IoU" (arXiv 2103.16562), equation 2, the border being
+    ``share`` of the picture's diagonal wide, at least one pixel.
+
+    Returns:
+        In [0, 1]; NaN where both masks are empty.
+    """
+    width = max(1, round(share * math.hypot(*mask.shape)))
+    return intersection_over_union(inner_border(mask, width), inner_border(truth, width))
 
 
 @dataclass(frozen=True)

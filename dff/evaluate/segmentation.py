@@ -17,11 +17,11 @@ from dff.teachers import Teacher
 def labels_of_hidden(
     scene: Scene, hidden: Float[Tensor, "h w H"], embeddings: Float[Tensor, "n D"]
 ) -> Int[Tensor, "h w"]:
-    """Index of the best phrase at each pixel of a rendered view."""
+    """Index of the best phrase at each pixel of a rendered view, by the scene's text teacher."""
     assert scene.model.feature_field is not None
+    name, scale = scene.teacher.name, scene.teacher.logit_scale
     with torch.no_grad():
-        features = scene.model.feature_field.decode(hidden.to(scene.model.device))
-    scale = scene.teacher.logit_scale
+        features = scene.model.feature_field.decode(hidden.to(scene.model.device), name)
     return label_probabilities(features, embeddings.to(features), scale).argmax(dim=-1).cpu()
 
 

@@ -1,9 +1,11 @@
-"""How well features match a query: cosine similarity and the two rules that make scores of it.
+"""How well features match a query: cosine similarity and the rules that make scores of it.
 
 Written with ``s`` for the scale (one over the temperature) and ``c`` for cosine similarities:
 
 * label list: ``p_k = exp(s c_k) / sum_j exp(s c_j)``, the softmax of LSeg and of distilled feature
   fields (arXiv 2201.03546, 2205.15585);
+* likeness to what was shown: ``max_p c_p`` where that is not below ``max_n c_n``, else 0: the
+  nearest prototype decides whose a point is, and its cosine how much;
 * pairwise: ``max_p min_n exp(s c_p) / (exp(s c_p) + exp(s c_n))``, the relevancy of LERF
   (arXiv 2303.09553).
 
@@ -22,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Rule = Literal["softmax", "pairwise"]
+Rule = Literal["softmax", "pairwise", "likeness"]
 
 # Two unit vectors nearer than this are one label: text towers give the same phrase embeddings that
 # differ in the last bits, depending on what else was in the batch.
@@ -38,7 +40,7 @@ class QueryEmbedding:
         negatives: (n, D), what it is told apart from; may have no rows under ``softmax``.
         scale: multiplies cosine similarity; one over the temperature.
         rule: ``softmax``: the summed probability of the positives among all rows;
-            ``pairwise``: LERF's relevancy.
+            ``pairwise``: LERF's relevancy; ``likeness``: cosine with the nearest prototype.
     """
 
     positives: Float[Tensor, "p D"]
@@ -160,8 +162,8 @@ def scores_from_cosines(
 ) -> Float[Tensor, "*batch"]:
     """As `query_scores`, from cosine similarities with ``query.embeddings``.
 
-    Both rules are a logistic function of a difference: ``softmax`` of the log-sum-exp of positives
-    and negatives, ``pairwise`` of their maxima (``exp(a)/(exp(a)+exp(b)) = sigmoid(a-b)`` grows
+    ``softmax`` and ``pairwise`` are a logistic function of a difference: of the log-sum-exp of
+    positives and negatives, and of their maxima (``exp(a)/(exp(a)+exp(b)) = sigmoid(a-b)`` grows
     with a and falls with b, so the extremes can be taken before it). This never overflows.
     """
     count = len(query.positives)
@@ -170,6 +172,11 @@ def scores_from_cosines(
     if cosines.shape[-1] != count + len(query.negatives):
         raise ValueError("cosines do not belong to this query")
     positive, negative = cosines[..., :count], cosines[..., count:]
+    if query.rule == "likeness":
+        best = positive.amax(dim=-1)
+        if negative.shape[-1]:
+            best = torch.where(best >= negative.amax(dim=-1), best, torch.zeros_like(best))
+        return best.clamp_min(0.0)
     if query.rule == "pairwise":
         if negative.shape[-1] == 0:
             raise ValueError("the pairwise rule needs at least one negative")

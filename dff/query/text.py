@@ -65,12 +65,15 @@ class TextQuery:
         negatives: phrases that name what is not; none means the teacher's canonical phrases.
         temperature: divides cosine similarity, in [0.001, 100]; None means the teacher's own.
         threshold: scores at or above it are selected, in [0, 1]; None means chosen from the scores.
+        teacher: whose text tower answers, where several were distilled; None means the first one
+            that has a text tower.
     """
 
     positives: tuple[str, ...]
     negatives: tuple[str, ...] = ()
     temperature: float | None = None
     threshold: float | None = None
+    teacher: str | None = None
 
     def __post_init__(self) -> None:
         positives = clean_prompts(self.positives, "text")

@@ -15,7 +15,9 @@ BINS = 256
 EVEN_ODDS = 0.5
 
 
-def otsu_threshold(scores: Float[Tensor, "*any"]) -> float:
+def otsu_threshold(
+    scores: Float[Tensor, "*any"], weights: Float[Tensor, "*any"] | None = None
+) -> float:
     """Otsu's threshold: the cut that maximises the variance between the two classes.
 
     Histogram of 256 equal bins over [0, 1], counted in float64 (N. Otsu, "A threshold selection
@@ -24,6 +26,7 @@ def otsu_threshold(scores: Float[Tensor, "*any"]) -> float:
 
     Args:
         scores: any shape, values in [0, 1]; values that are not finite are left out.
+        weights: how often each score counts, not negative; once by default.
 
     Returns:
         The threshold, a multiple of 1/512 in (0, 1); select scores at or above it. When all scores
@@ -33,11 +36,12 @@ def otsu_threshold(scores: Float[Tensor, "*any"]) -> float:
         DffError: when there is no finite score.
     """
     flat = scores.detach().flatten()
-    flat = flat[torch.isfinite(flat)]
+    each = torch.ones_like(flat) if weights is None else weights.detach().flatten()
+    flat, each = flat[torch.isfinite(flat)], each[torch.isfinite(flat)]
     if flat.numel() == 0:
         raise DffError("no scores to choose a threshold from: the view or the scene is empty")
     bins = (flat.double() * BINS).long().clamp(0, BINS - 1)
-    counts = torch.bincount(bins.cpu(), minlength=BINS).double()
+    counts = torch.bincount(bins.cpu(), each.double().cpu(), minlength=BINS)
     if (counts > 0).sum() < 2:
         return EVEN_ODDS
     centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) / BINS

@@ -17,7 +17,7 @@ def manager(capture, tmp_path, colour_teacher):
     return DFFDataManagerConfig(
         data=capture,
         dataparser=NerfstudioDataParserConfig(),
-        teacher="colour",
+        teachers=("colour",),
         feature_cache=tmp_path / "cache",
         train_num_rays_per_batch=512,
     ).setup(device="cpu", test_mode="val")
@@ -40,7 +40,7 @@ def test_features_and_colours_are_those_of_the_rays_pixel(manager, colour_teache
             for j in (int(np.floor(x)), int(np.floor(x)) + 1):
                 share = (1 - abs(y - i)) * (1 - abs(x - j))
                 expected += share * features[min(max(i, 0), h - 1), min(max(j, 0), w - 1)]
-        found = batch["features"][ray].double()
+        found = batch["features"]["colour"][ray].double()
         torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)  # maps are kept in fp16
 
 
@@ -58,7 +58,7 @@ def test_rays_go_through_their_pixels_centres(manager):
 
 def test_the_model_is_told_which_teacher_and_which_cameras(manager):
     metadata = manager.train_dataset.metadata
-    assert metadata["teacher"] == TeacherRecord("colour", 5, "c0")
+    assert metadata["teachers"] == (TeacherRecord("colour", 5, "c0"),)
     assert len(metadata["cameras"]) == len(manager.train_dataset) == 11
 
 
@@ -70,10 +70,10 @@ def test_a_second_run_encodes_nothing_anew(manager, capture, tmp_path, colour_te
     again = DFFDataManagerConfig(
         data=capture,
         dataparser=NerfstudioDataParserConfig(),
-        teacher="colour",
+        teachers=("colour",),
         feature_cache=tmp_path / "cache",
     ).setup(device="cpu", test_mode="val")
-    assert again.features is not None
+    assert set(again.features) == {"colour"}
 
 
 def test_without_a_teacher_there_are_no_features(capture, tmp_path):
@@ -82,4 +82,4 @@ def test_without_a_teacher_there_are_no_features(capture, tmp_path):
     )
     _, batch = manager.next_train(0)
     assert "features" not in batch
-    assert "teacher" not in manager.train_dataset.metadata
+    assert "teachers" not in manager.train_dataset.metadata

@@ -1,0 +1,199 @@
+"""Answer a query in a scene: text, clicks and patches all become a `Selection`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from dff.compiling import choose_threshold
+from dff.data.images import load_image
+from dff.errors import DffError
+from dff.query.prototypes import cluster, foreground_prototypes, prototypes_of
+from dff.query.routing import likeness_teachers, product_of_scores
+from dff.query.scores import QueryEmbedding
+from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
+from dff.query.text import TextQuery, embed_query
+from dff.query.threshold import soft_mask
+from dff.scene import Scene
+from dff.selection.exact import ExactQuery, TeacherQuery
+from dff.selection.selection import Selection
+from dff.selection.stable import around_seeds, stable_component
+from dff.teachers import Teacher
+
+# A prototype is the mean over a ball of this many times the distance of neighbouring voxels.
+BALL = 1.5
+# Around a rectangle its surroundings are looked at as far as this share of its sides.
+MARGIN = 0.5
+
+Query = TextQuery | ClickQuery | PatchQuery
+
+
+def answer(scene: Scene, query: Query, softness: float = 0.0) -> Selection:
+    """Make a selection of what a query asks for.
+
+    Args:
+        scene: trained with features.
+        query: words, clicks or patches.
+        softness: half the width of the soft rim in units of score, in [0, 0.5].
+
+    Raises:
+        DffError: whatever is wrong with the query in this scene, in one line.
+    """
+    if isinstance(query, TextQuery):
+        return answer_text(scene, query, softness)
+    if isinstance(query, ClickQuery):
+        return answer_clicks(scene, query, softness)
+    return answer_patches(scene, query, softness)
+
+
+def answer_text(scene: Scene, query: TextQuery, softness: float = 0.0) -> Selection:
+    """What words name; components that are mere specks are left out."""
+    teacher = scene.teacher_of(query)
+    part = TeacherQuery(teacher.name, embed_query(teacher, query))
+    scores = scene.baked(teacher.name).scores(part.query)
+    threshold = query.threshold
+    if threshold is None:
+        threshold = choose_threshold(scores, scene.surface.rays)
+    exact = ExactQuery((part,), threshold, softness)
+    values = soft_mask(scores, threshold, softness)
+    region = scene.surface.snap.without_specks(values > 0).inside
+    words = f"text {', '.join(query.positives)}" + "".join(f" not {n}" for n in query.negatives)
+    return Selection(
+        scene.surface,
+        values * region.to(values),
+        scores,
+        exact,
+        (f"{words} by {teacher.name}, threshold {threshold:.3f}",),
+    )
+
+
+def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Selection:
+    """The thing that was clicked: alike and, unless told otherwise, connected."""
+    names = likeness_teachers(scene.model.teacher_records, query.teacher)
+    grid = scene.surface
+    seeds = [voxel_of(scene, click) for click in query.positives]
+    others = [voxel_of(scene, click) for click in query.negatives]
+    for seed, click in zip(seeds, query.positives, strict=True):
+        if seed in others:
+            against = query.negatives[others.index(seed)]
+            raise DffError(f"the clicks {click} and {against} are on the same spot: take one back")
+    parts = []
+    for name in names:
+        positives = torch.cat([_feature_around(scene, name, seed) for seed in seeds])
+        negatives = [_feature_around(scene, name, other) for other in others]
+        empty = positives[:0]
+        embedded = QueryEmbedding(positives, torch.cat([empty, *negatives]), 1.0, "likeness")
+        parts.append(TeacherQuery(name, embedded))
+    scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
+    if query.threshold is None:
+        threshold, chosen = stable_component(grid, scores, seeds, query.connected)
+    else:
+        threshold = query.threshold
+        chosen = around_seeds(grid, scores >= threshold, seeds, query.connected)
+    exact = ExactQuery(tuple(parts), threshold, softness)
+    how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
+    if not query.connected:
+        how += ", everything alike"
+    return Selection(grid, chosen.float(), scores, exact, (how,))
+
+
+def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Selection:
+    """Everything that looks like what was shown."""
+    names = likeness_teachers(scene.model.teacher_records, query.teacher)
+    parts = []
+    for name in names:
+        teacher = scene.teacher_named(name)
+        pairs = [patch_prototypes(scene, teacher, patch) for patch in query.positives]
+        unwanted = [patch_prototypes(scene, teacher, patch)[0] for patch in query.negatives]
+        positives = torch.cat([positive for positive, _ in pairs])
+        negatives = torch.cat([*(negative for _, negative in pairs), *unwanted])
+        parts.append(TeacherQuery(name, QueryEmbedding(positives, negatives, 1.0, "likeness")))
+    scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
+    threshold = query.threshold
+    if threshold is None:
+        threshold = choose_threshold(scores, scene.surface.rays)
+    exact = ExactQuery(tuple(parts), threshold, softness)
+    values = soft_mask(scores, threshold, softness)
+    region = scene.surface.snap.without_specks(values > 0).inside
+    how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
+    return Selection(scene.surface, values * region.to(values), scores, exact, (how,))
+
+
+def voxel_of(scene: Scene, click: Click) -> int:
+    """The voxel of the first surface behind a pixel.
+
+    Raises:
+        DffError: no such image, outside of it, or nothing is there.
+    """
+    view = scene.views(names=[click.frame])[0]
+    height, width = view.size
+    if not (0 <= click.x < width and 0 <= click.y < height):
+        raise DffError(f"the click {click} is outside of the image: it is {width}x{height} pixels")
+    point, accumulation = scene.surface_at(view.camera, click.x, click.y)
+    if accumulation < 0.5:
+        raise DffError(
+            f"the click {click} meets no surface (sky, or never seen well): click a thing"
+        )
+    return int(scene.surface.tree.query(point.numpy())[1])
+
+
+def patch_prototypes(
+    scene: Scene, teacher: Teacher, patch: Patch
+) -> tuple[Float[Tensor, "p D"], Float[Tensor, "q D"]]:
+    """Prototypes of a patch and of what surrounds it in its picture.
+
+    Raises:
+        DffError: no such image or file, or the rectangle lies outside of it.
+    """
+    views = [view for view in scene.views() if view.name == patch.image]
+    path = views[0].path if views else Path(patch.image)
+    if not views and not path.is_file():
+        raise DffError(
+            f"'{patch.image}' is neither an image of the capture nor a file: give the stem of an "
+            "image, or a path"
+        )
+    image = load_image(path)
+    features = teacher.encode_file(path, load_image)
+    if patch.box is None:
+        return prototypes_of(features.flatten(0, 1)), features.new_zeros(0, features.shape[-1])
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = patch.box
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        raise DffError(f"the patch {patch} reaches beyond the image: it is {width}x{height} pixels")
+    inside, outside = _cells_of(features.shape[:2], (height, width), patch.box)
+    return foreground_prototypes(features[inside], features[outside])
+
+
+def _cells_of(
+    grid: Sequence[int], size: tuple[int, int], box: tuple[float, float, float, float]
+) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
+    """Cells of a feature map whose centres lie in a rectangle, and those in a band around it."""
+    x0, y0, x1, y1 = box
+    y = (torch.arange(grid[0]) + 0.5) * size[0] / grid[0]
+    x = (torch.arange(grid[1]) + 0.5) * size[1] / grid[1]
+    # A patch smaller than a cell is the cell it lies in.
+    rows = (y >= y0) & (y < y1)
+    columns = (x >= x0) & (x < x1)
+    if not rows.any():
+        rows[int((y0 + y1) / 2 * grid[0] / size[0])] = True
+    if not columns.any():
+        columns[int((x0 + x1) / 2 * grid[1] / size[1])] = True
+    inside = rows[:, None] & columns[None, :]
+    high, wide = MARGIN * (y1 - y0), MARGIN * (x1 - x0)
+    near = ((y >= y0 - high) & (y < y1 + high))[:, None] & ((x >= x0 - wide) & (x < x1 + wide))[
+        None, :
+    ]
+    # Cells that straddle the outline belong to neither.
+    rim = F.max_pool2d(inside.float()[None, None], 3, 1, 1)[0, 0] > 0
+    return inside, near & ~rim
+
+
+def _feature_around(scene: Scene, name: str, voxel: int) -> Float[Tensor, "1 D"]:
+    grid = scene.surface
+    near = grid.tree.query_ball_point(grid.points[voxel].numpy(), BALL * grid.spacing)
+    return cluster(scene.baked(name).features(torch.tensor([voxel, *near])), 1)

@@ -1,0 +1,36 @@
+"""What a selection says at points on a surface."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from dff.fields.feature_field import FeatureField
+from dff.selection.refine import SELECTED
+from dff.selection.selection import Selection
+
+
+def mask_at(
+    selection: Selection,
+    field: FeatureField,
+    hidden: Float[Tensor, "*batch H"],
+    points: Float[Tensor, "*batch 3"],
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """A selection at surface points.
+
+    Args:
+        selection: of the scene that the field belongs to.
+        field: of that scene.
+        hidden: hidden features there, composited or of the point itself.
+        points: world positions.
+
+    Returns:
+        Scores and soft mask, both in [0, 1]. Where the selection has a query, the field answers it
+        and the voxels only say where; otherwise the nearest voxel's value is both.
+    """
+    unit = field.unit_positions(points.to(field.aabb))
+    values = selection.values[selection.grid.voxel_at(unit)].to(hidden)
+    if selection.exact is None:
+        return values, values
+    scorer = selection.exact.on(field)
+    return scorer.scores(hidden), scorer.mask(hidden) * (values >= SELECTED)

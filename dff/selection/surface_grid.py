@@ -1,0 +1,144 @@
+"""What the training views show, baked once: occupied voxels with their features and colours.
+
+A query is then a matrix product over the voxels, and what belongs together is a question of
+neighbours. Voxels divide the unit cube (contracted space), so that what is far away is coarser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from dff.selection.surface_snap import SurfaceSnap, cells
+
+RESOLUTION = 192
+# Voxels whose corners touch are neighbours: sqrt(3) voxels from centre to centre.
+NEIGHBOUR_DISTANCE = 1.75
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceGrid:
+    """Occupied voxels.
+
+    Attributes:
+        snap: the voxels' numbers and mean positions, and for every place the nearest of them.
+        hidden: (n, H), mean of the composited hidden features of the rays that met the voxel.
+        rgb: (n, 3) in [0, 1], mean of their colours.
+        rays: (n,), how many they were.
+    """
+
+    snap: SurfaceSnap
+    hidden: Float[Tensor, "n H"]
+    rgb: Float[Tensor, "n 3"]
+    rays: Int[Tensor, " n"]
+
+    @classmethod
+    def build(
+        cls,
+        unit: Float[Tensor, "r 3"],
+        world: Float[Tensor, "r 3"],
+        hidden: Float[Tensor, "r H"],
+        rgb: Float[Tensor, "r 3"],
+        resolution: int = RESOLUTION,
+    ) -> SurfaceGrid:
+        """From what rays met.
+
+        Args:
+            unit: where, in the unit cube.
+            world: the same in world units.
+            hidden: composited hidden features of the rays.
+            rgb: their colours, in [0, 1].
+            resolution: voxels along one side.
+        """
+        snap = SurfaceSnap.build(unit, world, resolution)
+        voxel = torch.searchsorted(snap.seen, cells(unit, resolution))
+        rays = torch.bincount(voxel, minlength=len(snap.seen))
+
+        def mean(values: Tensor) -> Tensor:
+            total = torch.zeros(len(rays), values.shape[1]).index_add_(0, voxel, values.float())
+            return total / rays[:, None].clamp(min=1)
+
+        return cls(snap, mean(hidden), mean(rgb), rays)
+
+    def __len__(self) -> int:
+        return len(self.rays)
+
+    @property
+    def resolution(self) -> int:
+        """Voxels along one side of the unit cube."""
+        return self.snap.nearest.shape[0]
+
+    @property
+    def points(self) -> Float[Tensor, "n 3"]:
+        """Mean world position of what was seen in each voxel."""
+        return self.snap.points
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the voxels and what they hold: selections belong to one grid."""
+        digest = hashlib.sha256(str(self.resolution).encode())
+        for part in (self.snap.seen, self.points, self.hidden):
+            digest.update(part.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def tree(self) -> KDTree:
+        """Of the world positions."""
+        return KDTree(self.points.numpy())
+
+    @cached_property
+    def pairs(self) -> Int[np.ndarray, "m 2"]:
+        """Numbers of neighbouring voxels, each pair once."""
+        r = self.resolution
+        corners = np.stack(np.unravel_index(self.snap.seen.numpy(), (r, r, r)), axis=1)
+        if len(corners) == 0:
+            return np.zeros((0, 2), dtype=np.int64)
+        return KDTree(corners).query_pairs(NEIGHBOUR_DISTANCE, output_type="ndarray")
+
+    @cached_property
+    def spacing(self) -> float:
+        """Median world distance of neighbouring voxels, weighted by the rays that met them."""
+        if len(self.pairs) == 0:
+            return 0.0
+        a, b = torch.from_numpy(self.pairs).long().unbind(dim=1)
+        distance = (self.points[a] - self.points[b]).norm(dim=1)
+        order = distance.argsort()
+        weight = torch.minimum(self.rays[a], self.rays[b])[order].cumsum(0)
+        return float(distance[order[torch.searchsorted(weight, weight[-1] // 2)]])
+
+    def components(self, selected: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """Connected components of selected voxels.
+
+        Returns:
+            (n,), the component of each selected voxel, 0 being the largest (by rays met, then by
+            the lowest voxel); -1 for the others.
+        """
+        chosen = selected.numpy()
+        edges = self.pairs[chosen[self.pairs[:, 0]] & chosen[self.pairs[:, 1]]]
+        size = len(self)
+        graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(size, size))
+        number = torch.from_numpy(connected_components(graph, directed=False)[1]).long()
+        result = torch.full((size,), -1, dtype=torch.long)
+        if not chosen.any():
+            return result
+        kinds, inverse = torch.unique(number[selected], return_inverse=True)
+        weight = torch.bincount(inverse, self.rays[selected].double(), minlength=len(kinds))
+        order = torch.argsort(weight, descending=True, stable=True)
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(order))
+        result[selected] = rank[inverse]
+        return result
+
+    def voxel_at(self, unit: Float[Tensor, "*batch 3"]) -> Int[Tensor, "*batch"]:
+        """Number of the occupied voxel nearest to each position in the unit cube."""
+        cell = cells(unit.reshape(-1, 3).cpu(), self.resolution)
+        return self.snap.nearest.view(-1)[cell].long().view(unit.shape[:-1])
