@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dff.errors import DffError
+from dff.teachers.strangers import strangers_as_placeholders
 
 # Where training code puts the network's tensors inside a checkpoint.
 _WRAPPERS = ("state_dict", "model", "teacher", "module")
@@ -22,8 +23,9 @@ _WRAPPERS = ("state_dict", "model", "teacher", "module")
 def read_weights(path: Path, teacher: str) -> dict[str, Tensor]:
     """Tensors of a ``.safetensors`` file or of a checkpoint of torch, on the CPU.
 
-    Of a checkpoint only plain tensors are read (``weights_only``); a dictionary under
-    ``state_dict``, ``model``, ``teacher`` or ``module`` is taken for the whole.
+    Of a checkpoint only plain tensors are read (``weights_only``), and objects of other packages
+    beside them are passed over without being made (see `strangers_as_placeholders`). A dictionary
+    under ``state_dict``, ``model``, ``teacher`` or ``module`` is taken for the whole.
 
     Args:
         path: the file.
@@ -36,11 +38,15 @@ def read_weights(path: Path, teacher: str) -> dict[str, Tensor]:
         raise DffError(f"{path} is a folder: give teacher '{teacher}' the weights file in it")
     if not path.exists():
         raise DffError(f"teacher '{teacher}' wants weights at {path}: there is no such file")
+    content: Any
     try:
         if path.suffix == ".safetensors":
-            return load_file(str(path))
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+            content = load_file(str(path))
+        else:
+            with strangers_as_placeholders(path):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, TypeError) as error:
+        # TypeError: a stranger's object where only plain values can stand, such as in a set.
         raise DffError(
             f"{path} is damaged, or holds more than plain tensors: save its state_dict alone"
         ) from error
@@ -62,6 +68,7 @@ def load_strictly(
     tensors: Mapping[str, Tensor],
     source: str | Path,
     unused: Sequence[str] = (),
+    assign: bool = False,
 ) -> None:
     """Load weights into a module, every one of them.
 
@@ -70,6 +77,8 @@ def load_strictly(
         tensors: by the names of the module's state.
         source: file or model they come from, for error messages.
         unused: names, or beginnings of names ending in ".", that may be there and are left out.
+        assign: take the tensors over, with their type, instead of copying their values; for a
+            module made on the "meta" device, so that memory holds the weights once.
 
     Raises:
         DffError: saying how many names are missing, not expected or of another shape, and which
@@ -100,7 +109,10 @@ def load_strictly(
         )
     if problems:
         raise DffError(f"{source} does not fit this architecture: tensors {'; '.join(problems)}")
-    module.load_state_dict(given, strict=True)
+    if assign:
+        module.load_state_dict(given, strict=True, assign=True)
+    else:
+        module.load_state_dict(given, strict=True)
 
 
 def fingerprint(tensors: Mapping[str, Tensor], preprocessing: str) -> str:

@@ -1,0 +1,151 @@
+"""Dense features of timm's vision transformers: any block, tokens or keys, any grid of patches."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dff.errors import DffError
+
+Facet = Literal["token", "key", "query", "value"]
+_NEEDED = ("patch_embed", "blocks", "norm", "num_prefix_tokens")
+
+
+class VitFeatures(nn.Module):
+    """Patch features of one block.
+
+    With ``stride`` below the patch size neighbouring patches overlap (as in arXiv 2112.05814) and
+    the image is extended at its borders by ``(patch - stride) / 2`` repeated pixels, so that patch
+    (i, j) is centred on cell (i, j) of side ``stride``.
+
+    Args:
+        vit: a ``VisionTransformer`` or ``Eva`` of timm.
+        layer: block, counted from 0, or from the end where negative.
+        facet: ``token``: what the block gives, after the network's final norm if it is the last
+            block; ``key``, ``query``, ``value``: of the block's attention, heads side by side,
+            before any rotation by position.
+        stride: pixels between patches; None is the patch size.
+
+    Raises:
+        DffError: it is no such network, or layer or stride are out of range.
+    """
+
+    def __init__(
+        self, vit: nn.Module, layer: int = -1, facet: Facet = "token", stride: int | None = None
+    ) -> None:
+        super().__init__()
+        name = type(vit).__name__
+        projection = getattr(getattr(vit, "patch_embed", None), "proj", None)
+        if not isinstance(projection, nn.Conv2d) or not all(hasattr(vit, n) for n in _NEEDED):
+            raise DffError(f"{name} is no vision transformer with one grid of patches: name a ViT")
+        if getattr(vit, "dist_token", None) is not None:
+            raise DffError(f"{name} has a distillation token, which is not supported: name a ViT")
+        self.vit: Any = vit
+        blocks = len(self.vit.blocks)
+        if not -blocks <= layer < blocks:
+            raise DffError(
+                f"there is no layer {layer}: the network has {blocks} (0 to {blocks - 1})"
+            )
+        self.patch = int(projection.kernel_size[0])
+        self.stride = self.patch if stride is None else stride
+        if not 1 <= self.stride <= self.patch:
+            raise DffError(
+                f"the stride must be from 1 to the patch size {self.patch}, not {stride}"
+            )
+        self.layer = layer % blocks
+        self.facet = facet
+        if facet not in ("token", "key", "query", "value"):
+            raise DffError(f"there is no facet '{facet}': token, key, query or value")
+
+    @property
+    def dim(self) -> int:
+        """Length of a feature."""
+        return int(self.vit.embed_dim)
+
+    def grid_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Patches of an image whose sides are multiples of the stride."""
+        return height // self.stride, width // self.stride
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch grid_height grid_width dim"]:
+        """Features of images as the network wants them, not normalised.
+
+        Args:
+            images: with the network's mean and deviation; sides are multiples of the stride.
+        """
+        grid = self.grid_shape(*images.shape[-2:])
+        x = self._embed(images, grid)
+        rope = self._rope(grid)
+        last = len(self.vit.blocks) - 1
+        for index, block in enumerate(self.vit.blocks):
+            arguments = {} if rope is None else {"rope": rope[index] if self._mixed else rope}
+            if index == self.layer and self.facet != "token":
+                x = _facet_of(block.attn, block.norm1(x), self.facet)
+                break
+            x = block(x, **arguments)
+            if index == self.layer:
+                x = self.vit.norm(x) if index == last else x
+                break
+        patches = x[:, self.vit.num_prefix_tokens :]
+        return patches.reshape(len(images), *grid, -1)
+
+    def _embed(self, images: Tensor, grid: tuple[int, int]) -> Float[Tensor, "batch tokens dim"]:
+        embed = self.vit.patch_embed
+        before = (self.patch - self.stride) // 2
+        after = self.patch - self.stride - before
+        if before or after:
+            images = F.pad(images, (before, after, before, after), mode="replicate")
+        x = F.conv2d(images, embed.proj.weight, embed.proj.bias, stride=self.stride)
+        x = embed.norm(x.flatten(2).transpose(1, 2))
+        prefix = [
+            token.expand(len(x), -1, -1)
+            for name in ("cls_token", "reg_token")
+            if (token := getattr(self.vit, name, None)) is not None
+        ]
+        places = self._places(grid)
+        if places is not None and getattr(self.vit, "no_embed_class", False):
+            x = torch.cat([*prefix, x + places], dim=1)
+        else:
+            x = torch.cat([*prefix, x], dim=1)
+            x = x if places is None else x + places
+        norm = getattr(self.vit, "norm_pre", None)
+        return x if norm is None else norm(x)
+
+    def _places(self, grid: tuple[int, int]) -> Tensor | None:
+        """Position embeddings on a grid, bicubic in between; on the trained grid as they are."""
+        trained = getattr(self.vit, "pos_embed", None)
+        if trained is None:
+            return None
+        extra = 0 if getattr(self.vit, "no_embed_class", False) else self.vit.num_prefix_tokens
+        own = tuple(self.vit.patch_embed.grid_size)
+        if grid == own:
+            return trained
+        table = trained[:, extra:].reshape(1, *own, -1).permute(0, 3, 1, 2)
+        table = F.interpolate(table.float(), grid, mode="bicubic", align_corners=False)
+        table = table.flatten(2).transpose(1, 2).to(trained)
+        return torch.cat([trained[:, :extra], table], dim=1)
+
+    @property
+    def _mixed(self) -> bool:
+        return bool(getattr(self.vit, "rope_mixed", False))
+
+    def _rope(self, grid: tuple[int, int]) -> Tensor | None:
+        rope = getattr(self.vit, "rope", None)
+        return None if rope is None else rope.get_embed(shape=list(grid))
+
+
+def _facet_of(attention: Any, x: Tensor, facet: Facet) -> Tensor:
+    """Keys, queries or values of all tokens, (batch, tokens, dim)."""
+    number = ("query", "key", "value").index(facet)
+    if getattr(attention, "qkv", None) is None:
+        return getattr(attention, f"{facet[0]}_proj")(x)
+    x = attention.qkv(x)
+    if getattr(attention, "q_bias", None) is not None:
+        # EVA keeps the biases apart, and has a fixed one for keys.
+        x = x + torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
+    return x.chunk(3, dim=-1)[number]
