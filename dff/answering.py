@@ -62,13 +62,16 @@ def answer_text(scene: Scene, query: TextQuery, softness: float = 0.0) -> Select
     exact = ExactQuery((part,), threshold, softness)
     values = soft_mask(scores, threshold, softness)
     region = scene.surface.snap.without_specks(values > 0).inside
-    words = f"text {', '.join(query.positives)}" + "".join(f" not {n}" for n in query.negatives)
+    against = ", ".join(query.negatives or teacher.canonical_phrases)
     return Selection(
         scene.surface,
         values * region.to(values),
         scores,
         exact,
-        (f"{words} by {teacher.name}, threshold {threshold:.3f}",),
+        (
+            f"'{', '.join(query.positives)}' against {against} by {teacher.name}, "
+            f"threshold {threshold:.3f}",
+        ),
     )
 
 

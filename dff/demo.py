@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from dff.answering import answer
 from dff.data.generated.scene import SceneTruth, load_truth, write_scene
 from dff.data.images import load_image
 from dff.edits.document import EditDocument, EditStep, TextSelection
@@ -108,7 +109,8 @@ def run_demo(output_dir: Path, seed: int = 0, iterations: int = 1200) -> Path:
             others = _other_phrases(truth, phrase)
             folder = output_dir / "queries" / phrase.replace(" ", "_")
             query = TextQuery((phrase,), others)
-            answers[phrase] = (folder, write_query(scene, query, views, folder).text)
+            selection = answer(scene, query)
+            answers[phrase] = (folder, write_query(scene, selection, views, folder).text)
             console.print(answers[phrase][1])
     with clock.part("Editing"):
         document = edit_document(truth, removed, recoloured)

@@ -14,6 +14,10 @@ class DffError(Exception):
     """
 
 
+class UsageError(DffError):
+    """Options of a command that make no sense together."""
+
+
 def report_in_one_line() -> None:
     """Make an uncaught `DffError` end the program with one line and status 1, no traceback.
 

@@ -1,18 +1,21 @@
-"""Answer a query in the capture's own views: masks, heatmaps and overlays on disk."""
+"""Show a selection in the capture's own views: masks, heatmaps and overlays on disk."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
 from rich.progress import track
+from torch import Tensor
 
 from dff.camera_paths import rescaled
 from dff.errors import DffError
 from dff.pictures import heatmap, overlay, resize, to_bytes, write_png
-from dff.query.text import TextQuery
 from dff.scene import Scene, View
+from dff.selection.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -21,64 +24,81 @@ class QuerySummary:
 
     Attributes:
         text: for people.
-        threshold: that was used.
         shares: share of the pixels selected, per view name.
-        best: highest score seen.
     """
 
     text: str
-    threshold: float
     shares: dict[str, float]
-    best: float
+
+
+def masks_in(
+    scene: Scene, selection: Selection, views: list[View], scale: float = 1.0
+) -> Iterator[tuple[View, dict[str, Tensor], Bool[Tensor, "h w"]]]:
+    """Render a selection in views.
+
+    Args:
+        scene: it belongs to.
+        selection: what is shown.
+        views: in which cameras.
+        scale: share of the size at which is rendered, in (0, 1].
+
+    Yields:
+        The view, its render at the images' size (``rgb``, ``relevancy``), and the mask.
+
+    Raises:
+        DffError: the scale is out of range.
+    """
+    if not 0.0 < scale <= 1.0:
+        raise DffError(f"resolution scale must be above 0 and at most 1, not {scale}")
+    for view in track(views, description="Rendering", disable=len(views) < 2):
+        outputs = scene.render(rescaled(view.camera, scale), selection=selection)
+        full = {
+            name: resize(outputs[name], *view.size).clamp(0, 1)
+            for name in ("rgb", "relevancy", "mask")
+        }
+        yield view, full, full["mask"][..., 0] >= 0.5
 
 
 def write_query(
-    scene: Scene, query: TextQuery, views: list[View], output_dir: Path, scale: float = 1.0
+    scene: Scene, selection: Selection, views: list[View], output_dir: Path, scale: float = 1.0
 ) -> QuerySummary:
-    """Render the scores of a query in each view and write what was selected.
+    """Render a selection in each view and write what was selected.
 
     Writes ``masks/<name>.png`` (0 or 255, the size of the image), ``heatmaps/`` and ``overlays/``.
 
     Args:
         scene: trained.
-        query: what to look for.
+        selection: of that scene.
         views: in which cameras.
         output_dir: is made where it is missing.
-        scale: share of the size at which scores are rendered, in (0, 1]; masks keep full size.
+        scale: share of the size at which is rendered, in (0, 1]; masks keep full size.
 
     Raises:
         DffError: nothing was selected in any view (the pictures are written all the same).
     """
-    if not 0.0 < scale <= 1.0:
-        raise DffError(f"resolution scale must be above 0 and at most 1, not {scale}")
-    selection = scene.select(query)
     shares: dict[str, float] = {}
     best = 0.0
-    for view in track(views, description="Asking", disable=len(views) < 2):
-        height, width = view.size
-        outputs = scene.render(rescaled(view.camera, scale), selection=selection)
-        scores = resize(outputs["relevancy"], height, width).clamp(0, 1)
-        rgb = resize(outputs["rgb"], height, width)
-        mask = (scores >= selection.threshold).to(torch.float32)
-        write_png(output_dir / "masks" / f"{view.name}.png", to_bytes(mask))
-        write_png(output_dir / "heatmaps" / f"{view.name}.png", to_bytes(heatmap(scores)))
-        write_png(output_dir / "overlays" / f"{view.name}.png", to_bytes(overlay(rgb, mask)))
-        shares[view.name] = float(mask.mean())
-        best = max(best, float(scores.max()))
-    wanted = ", ".join(query.positives)
+    for view, outputs, mask in masks_in(scene, selection, views, scale):
+        painted = mask.to(torch.float32)[..., None]
+        write_png(output_dir / "masks" / f"{view.name}.png", to_bytes(painted))
+        scores = to_bytes(heatmap(outputs["relevancy"]))
+        write_png(output_dir / "heatmaps" / f"{view.name}.png", scores)
+        write_png(
+            output_dir / "overlays" / f"{view.name}.png",
+            to_bytes(overlay(outputs["rgb"], painted)),
+        )
+        shares[view.name] = float(painted.mean())
+        best = max(best, float(outputs["relevancy"].max()))
+    made = "; ".join(selection.made_by)
     if not any(shares.values()):
         raise DffError(
-            f"'{wanted}' selects nothing in {len(views)} views: the best score is {best:.2f}, the "
-            f"threshold {selection.threshold:.2f} (--threshold lowers it)"
+            f"{made}: selects nothing in {len(views)} views, the best score is {best:.2f} "
+            "(--threshold lowers the threshold)"
         )
     seen = sum(share > 0 for share in shares.values())
     mean = sum(shares.values()) / len(shares)
-    teacher = scene.teacher_of(query)
-    against = ", ".join(query.negatives) or ", ".join(teacher.canonical_phrases)
-    by = f" by teacher '{teacher.name}'" if len(scene.model.teacher_records) > 1 else ""
     text = (
-        f"selected '{wanted}' against {against}{by}: {mean:.1%} of the pixels on average, in "
-        f"{seen} of {len(views)} views, at threshold {selection.threshold:.2f}; written to "
-        f"{output_dir}"
+        f"selected {made}: {mean:.1%} of the pixels on average, in {seen} of {len(views)} views; "
+        f"written to {output_dir}"
     )
-    return QuerySummary(text, selection.threshold, shares, best)
+    return QuerySummary(text, shares)

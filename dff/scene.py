@@ -145,6 +145,14 @@ class Scene:
             self._baked[teacher] = BakedFeatures.bake(self.surface.hidden, weight)
         return self._baked[teacher]
 
+    def load_selection(self, path: Path) -> Selection:
+        """Read a saved selection of this scene.
+
+        Raises:
+            DffError: it is missing, damaged, or of another checkpoint.
+        """
+        return Selection.load(path, self.surface, self.fingerprint)
+
     def surface_at(self, camera: Cameras, x: float, y: float) -> tuple[Float[Tensor, " 3"], float]:
         """First surface behind a pixel.
 

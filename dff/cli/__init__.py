@@ -16,7 +16,7 @@ from dff.cli.features import Features
 from dff.cli.generate import Generate
 from dff.cli.query import Query
 from dff.cli.render import Render
-from dff.errors import DffError
+from dff.errors import DffError, UsageError
 
 Command = Union[  # noqa: UP007
     Annotated[Demo, tyro.conf.subcommand("demo")],
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.run()
     except DffError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, run the command again to go on", file=sys.stderr)
         sys.exit(130)

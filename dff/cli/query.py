@@ -1,49 +1,119 @@
-"""``dff query``: ask a trained scene by name; masks, heatmaps and overlays come out."""
+"""``dff query``: ask a trained scene by word, click or picture; masks and pictures come out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
+
+from dff.refinement import Refinement
 
 
 @dataclass
 class Query:
-    """Select something by name and write what was selected for the capture's own cameras.
+    """Select something and write what was selected for the capture's own cameras.
 
-    With --negative the score is the softmax over the text and the negatives; without, the relevancy
-    against the teacher's canonical phrases.
+    Name it (--text), click it (--click), show a picture of it (--patch), or take a selection that
+    was saved (--selection). With --negative the score of a text is the softmax over the text and
+    the negatives; without, the relevancy against the teacher's canonical phrases.
     """
 
     load_config: Path
     """The config.yml that training wrote."""
-    text: tuple[str, ...]
-    """What to look for; several are looked for together."""
     output_dir: Path
     """Folder for masks/, heatmaps/ and overlays/."""
+    text: tuple[str, ...] = ()
+    """What to look for; several are looked for together."""
     negative: tuple[str, ...] = ()
     """What it is to be told apart from."""
+    click: tuple[str, ...] = ()
+    """Pixels of the thing, as FRAME:x,y with the stem of an image and its pixels on disk."""
+    click_negative: tuple[str, ...] = ()
+    """Pixels that are not of the thing."""
+    patch: tuple[str, ...] = ()
+    """Pictures of it, as IMAGE:x0,y0,x1,y1 or IMAGE: stem of an image of the capture, or a file."""
+    patch_negative: tuple[str, ...] = ()
+    """Pictures of what it is not."""
+    selection: Path | None = None
+    """A selection that --save wrote."""
+    alike: bool = False
+    """Of a click, select everything that looks like it, not only what is connected."""
     split: Literal["train", "eval", "all"] = "eval"
     """Which of the capture's cameras."""
     frames: tuple[str, ...] = ()
     """Stems of image files, instead of a split (e.g. IMG_0001 IMG_0002)."""
     threshold: float | None = None
-    """Scores at or above it are selected, in [0, 1]; by default Otsu's, at least 0.5."""
+    """Scores at or above it are selected, in [0, 1]; by default chosen from the scores."""
     temperature: float | None = None
-    """Divides cosine similarity; by default the teacher's own."""
+    """Divides cosine similarity of a text; by default the teacher's own."""
     teacher: str | None = None
-    """Which of several distilled teachers answers; by default the first that understands text."""
+    """Which of several distilled teachers answers (or product); by default the one for the kind."""
+    refine: Annotated[Refinement, tyro.conf.arg(name="")] = field(default_factory=Refinement)
+    """Refinements, in the order in which they are listed."""
+    save: Path | None = None
+    """Keep the selection in this .npz file."""
     resolution_scale: float = 1.0
     """Render at this share of the images' size; what is written has the full size."""
 
     def run(self) -> None:
-        """Render the scores and write the pictures."""
-        from dff.query.text import TextQuery
+        """Answer, refine, render, write."""
         from dff.query_views import write_query
         from dff.scene import load
 
-        query = TextQuery(self.text, self.negative, self.temperature, self.threshold, self.teacher)
+        query = self._query()
         scene = load(self.load_config)
         views = scene.views(self.split, self.frames or None)
-        summary = write_query(scene, query, views, self.output_dir, self.resolution_scale)
-        print(summary.text)
+        if query is None:
+            assert self.selection is not None
+            selection = scene.load_selection(self.selection)
+        else:
+            from dff.answering import answer
+
+            selection = answer(scene, query)
+        selection = self.refine.apply(scene, selection)
+        if self.save is not None:
+            selection.save(self.save, scene.fingerprint)
+            print(f"selection of {selection.count} voxels in {self.save}")
+        print(write_query(scene, selection, views, self.output_dir, self.resolution_scale).text)
+
+    def _query(self):
+        """The one query that was asked, checked before anything is loaded; None: it is saved."""
+        from dff.errors import UsageError
+        from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
+        from dff.query.text import TextQuery
+
+        asked = {
+            "--text": bool(self.text or self.negative),
+            "--click": bool(self.click or self.click_negative),
+            "--patch": bool(self.patch or self.patch_negative),
+            "--selection": self.selection is not None,
+        }
+        given = [name for name, is_given in asked.items() if is_given]
+        if len(given) != 1:
+            found = " and ".join(given) or "nothing"
+            raise UsageError(
+                f"ask one way at a time ({found} was asked): give one of {', '.join(asked)}, and "
+                "combine saved selections with --add, --subtract and --intersect"
+            )
+        if given[0] == "--text":
+            return TextQuery(
+                self.text, self.negative, self.temperature, self.threshold, self.teacher
+            )
+        if given[0] == "--click":
+            return ClickQuery(
+                tuple(map(Click.parse, self.click)),
+                tuple(map(Click.parse, self.click_negative)),
+                not self.alike,
+                self.teacher,
+                self.threshold,
+            )
+        if given[0] == "--patch":
+            return PatchQuery(
+                tuple(map(Patch.parse, self.patch)),
+                tuple(map(Patch.parse, self.patch_negative)),
+                self.teacher,
+                self.threshold,
+            )
+        return None

@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dff.fields.feature_field import FeatureField
-from dff.selection.refine import SELECTED
 from dff.selection.selection import Selection
 
 
@@ -28,9 +27,9 @@ def mask_at(
         Scores and soft mask, both in [0, 1]. Where the selection has a query, the field answers it
         and the voxels only say where; otherwise the nearest voxel's value is both.
     """
-    unit = field.unit_positions(points.to(field.aabb))
-    values = selection.values[selection.grid.voxel_at(unit)].to(hidden)
+    voxel = selection.grid.voxel_at(field.unit_positions(points.to(field.aabb)))
     if selection.exact is None:
+        values = selection.values[voxel].to(hidden)
         return values, values
     scorer = selection.exact.on(field)
-    return scorer.scores(hidden), scorer.mask(hidden) * (values >= SELECTED)
+    return scorer.scores(hidden), scorer.mask(hidden) * selection.reach[voxel].to(hidden)

@@ -12,12 +12,13 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dff.errors import DffError
@@ -51,6 +52,19 @@ class Selection:
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.grid),):
             raise ValueError("a selection has one value for each voxel")
+
+    @cached_property
+    def reach(self) -> Bool[Tensor, " n"]:
+        """Voxels that are selected, and their neighbours: where an exact query is listened to.
+
+        A voxel on a rim holds a bit of both sides; the query parts them.
+        """
+        selected = self.values >= SELECTED
+        first, second = torch.from_numpy(self.grid.pairs).long().unbind(dim=1)
+        reach = selected.clone()
+        reach[first[selected[second]]] = True
+        reach[second[selected[first]]] = True
+        return reach
 
     @property
     def count(self) -> int:

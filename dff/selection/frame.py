@@ -1,0 +1,52 @@
+"""Where the voxels of a surface grid lie in the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dff.fields.contraction import to_unit_cube, uncontract
+from dff.fields.feature_field import FeatureField
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """From the unit cube, which the voxels divide, to the world.
+
+    Attributes:
+        aabb: (2, 3), scene box, lower and upper corner; used where space is not contracted.
+        contracted: whether unbounded space was contracted into the cube.
+    """
+
+    aabb: Float[Tensor, "2 3"]
+    contracted: bool
+
+    @classmethod
+    def of(cls, field: FeatureField) -> Frame:
+        """Of a scene's feature field."""
+        return cls(field.aabb.detach().float().cpu(), field.contracted)
+
+    def unit(self, world: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Positions in the unit cube of world positions."""
+        return to_unit_cube(world, self.aabb.to(world), self.contracted)
+
+    def world(self, unit: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """World positions of positions in the unit cube: inverse of `unit`.
+
+        Contracted, the cube's outermost thousandth stands for all that is beyond 1000.
+        """
+        if self.contracted:
+            return uncontract((unit - 0.5) * 4)
+        low, high = self.aabb.to(unit)
+        return low + unit * (high - low)
+
+
+def voxel_corners(voxels: Tensor, resolution: int) -> Tensor:
+    """Column, row and layer ``(n, 3)`` of voxels given by their number, x slowest."""
+    flat = voxels.long()
+    return torch.stack(
+        [flat // resolution**2, flat // resolution % resolution, flat % resolution], dim=-1
+    )
