@@ -119,7 +119,9 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
     threshold = query.threshold
     if threshold is None:
-        threshold = choose_threshold(scores, scene.surface.rays)
+        # Otsu's would part the scene into its two largest kinds of things, whatever was shown.
+        best = int(scores.argmax())
+        threshold, _ = stable_component(scene.surface, scores, [best], connected=False)
     exact = ExactQuery(tuple(parts), threshold, softness)
     values = soft_mask(scores, threshold, softness)
     region = scene.surface.snap.without_specks(values > 0).inside

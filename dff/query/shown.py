@@ -130,7 +130,7 @@ class PatchQuery:
     Attributes:
         positives: pictures of what is wanted; at least one.
         negatives: pictures of what is not.
-        teacher, threshold: as in `ClickQuery`; no threshold means Otsu's.
+        teacher, threshold: as in `ClickQuery`.
     """
 
     positives: tuple[Patch, ...]

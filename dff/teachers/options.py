@@ -50,13 +50,13 @@ class ClipOptions:
     model: str = "ViT-B-16"
     """Name of the model in open_clip (e.g. ViT-L-14-336)."""
     pretrained: str = "openai"
-    """open_clip's name of the weights."""
+    """open_clip's name of the weights; beside a checkpoint, it says how those were trained."""
     variant: Literal["maskclip", "sclip", "naclip", "clearclip"] = "maskclip"
     """What the attention of the last block is replaced by."""
     long_side: int = 448
     """Pixels of an image's longer side when it enters the network."""
     window: int | None = None
-    """Pixels of a sliding window's side; by default the whole image enters at once."""
+    """Pixels of a sliding window's side (e.g. 336); by default the whole image enters at once."""
 
 
 @dataclass(frozen=True)

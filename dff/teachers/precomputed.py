@@ -53,7 +53,8 @@ class PrecomputedTeacher(Teacher):
         )
         self.logit_scale = 1.0 if tower is None else tower.logit_scale
         self.canonical_phrases = CANONICAL_PHRASES if tower is None else tower.canonical_phrases
-        described = f"precomputed 1 {dim} {grid} {'' if tower is None else tower.fingerprint}"
+        text = "" if tower is None else tower.fingerprint
+        described = f"precomputed 1 {dim} {channels_first} {grid} {text}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
 
     @staticmethod
@@ -81,13 +82,8 @@ class PrecomputedTeacher(Teacher):
             channels_first = True
         elif options.layout != "auto":
             channels_first = options.layout == "chw"
-        elif first.shape[0] == first.shape[2]:
-            raise DffError(
-                f"{files[0]} has shape {tuple(first.shape)}: say which axis holds the features "
-                "(--teacher.precomputed.layout chw or hwc)"
-            )
         else:
-            channels_first = first.shape[0] > first.shape[2]
+            channels_first = _features_come_first(first, files[0], tower)
         dim = first.shape[0 if channels_first else 2]
         if tower is not None and tower.dim != dim:
             raise DffError(
@@ -171,6 +167,22 @@ class PrecomputedTeacher(Teacher):
             f"{self._folder} has no map of {image.name}: it would be called {image.stem} and end "
             f"in one of {', '.join(ENDINGS)}"
         )
+
+
+def _features_come_first(features: Tensor, path: Path, tower: Teacher | None) -> bool:
+    """Told by the text tower's length, else by one axis being twice as long as the others."""
+    first, middle, last = features.shape
+    if tower is not None and (first == tower.dim) != (last == tower.dim):
+        return first == tower.dim
+    if first >= 2 * max(middle, last):
+        return True
+    if last >= 2 * max(first, middle):
+        return False
+    # A map as large as its image: its sides may be longer than its features.
+    raise DffError(
+        f"{path} has shape {tuple(features.shape)}: say which axis holds the features "
+        "(--teacher.precomputed.layout chw or hwc)"
+    )
 
 
 def _read(path: Path) -> Float[Tensor, "a b c"]:

@@ -43,7 +43,7 @@ class PromptEncoder:
         if isinstance(templates, str) or not templates:
             raise DffError("prompt templates must be a list of at least one sentence")
         for template in templates:
-            if template.count(PLACE) != 1:
+            if not isinstance(template, str) or template.count(PLACE) != 1:
                 raise DffError(f"the prompt template {template!r} must hold {PLACE} exactly once")
         self._encode = encode
         self._templates = tuple(dict.fromkeys(templates))
