@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import imageio.v3 as imageio
 import torch
 from jaxtyping import Bool
 from rich.progress import track
@@ -102,3 +103,26 @@ def write_query(
         f"written to {output_dir}"
     )
     return QuerySummary(text, shares)
+
+
+def write_coco(views: list[View], output_dir: Path, category: str) -> Path:
+    """Write the masks that `write_query` wrote as COCO run lengths, ``masks.json``.
+
+    Args:
+        views: those that were queried.
+        output_dir: of the query.
+        category: what the masks show.
+
+    Returns:
+        The file.
+    """
+    from dff.selection.mask_formats import write_masks
+
+    def masks() -> Iterator[tuple[str, Tensor]]:
+        for view in views:
+            mask = imageio.imread(output_dir / "masks" / f"{view.name}.png") > 0
+            yield f"{view.name}{view.path.suffix}", torch.from_numpy(mask)
+
+    path = output_dir / "masks.json"
+    write_masks(masks(), category, coco=path)
+    return path

@@ -8,6 +8,8 @@ import warnings
 NOISE = (
     "Using a non-tuple sequence for multidimensional indexing",
     "Converting a tensor with requires_grad=True to a scalar",
+    r"`torch\.jit\.script` is deprecated",
+    r"`torch\.cuda\.amp\.custom_(fwd|bwd)",
 )
 
 

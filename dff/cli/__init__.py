@@ -17,6 +17,7 @@ from dff.cli.generate import Generate
 from dff.cli.query import Query
 from dff.cli.render import Render
 from dff.errors import DffError, UsageError
+from dff.quiet import quiet_nerfstudio
 
 Command = Union[  # noqa: UP007
     Annotated[Demo, tyro.conf.subcommand("demo")],
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Select anything in a captured 3D scene, then change only that.",
         args=arguments,
     )
+    quiet_nerfstudio()
     try:
         command.run()
     except DffError as error:

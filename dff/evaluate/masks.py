@@ -24,7 +24,9 @@ def inner_border(mask: Bool[Tensor, "h w"], width: int) -> Bool[Tensor, "h w"]:
     What lies beyond the picture counts as outside.
     """
     inside = mask.cpu().numpy()
-    core = binary_erosion(inside, np.ones((3, 3)), iterations=width, border_value=0)
+    core = np.asarray(
+        binary_erosion(inside, np.ones((3, 3)), iterations=width, border_value=0), dtype=bool
+    )
     return torch.from_numpy(inside & ~core).to(mask.device)
 
 

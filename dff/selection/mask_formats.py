@@ -138,13 +138,14 @@ def write_masks(
 
 def _annotation(number: int, image: int, mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
     encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    counts: bytes | str = encoded["counts"]
     return {
         "id": number,
         "image_id": image,
         "category_id": 1,
         "segmentation": {
             "size": [int(side) for side in encoded["size"]],
-            "counts": encoded["counts"].decode("ascii"),
+            "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
         },
         "area": int(mask.sum()),
         "bbox": [float(side) for side in coco_mask.toBbox(encoded)],

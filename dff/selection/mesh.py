@@ -37,7 +37,7 @@ SUFFIXES = (".ply", ".obj", ".glb")
 MARGIN = 3
 # Below one half, so that voxels which touch by an edge alone are joined.
 LEVEL = 0.45
-# How far outside of where surfaces were met vertices stay, in voxels, so that a shell's two walls do
+# Vertices stay so far outside of where surfaces were met, in voxels, that a shell's two walls do
 # not fall together; and over how many voxels that place is averaged.
 OUTSIDE, AVERAGED = 0.15, 6
 # Taubin, "A signal processing approach to fair surface design", SIGGRAPH 1995.

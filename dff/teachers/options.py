@@ -68,7 +68,8 @@ class PrecomputedOptions:
     text: str | None = None
     """Teacher whose text tower the maps belong to (e.g. lseg); by default there is no text."""
     layout: Literal["auto", "chw", "hwc"] = "auto"
-    """Order of a map's axes; auto takes the longest axis for the features', or the file's name."""
+    """Order of a map's axes; auto goes by the file's name, the text tower's length or an axis far
+    longer than the others, and asks where it cannot tell."""
     grid: int | None = 72
     """Cells along the longer side of the map that is kept, if it is larger; none keeps all."""
 

@@ -57,7 +57,7 @@ class VitFeatures(nn.Module):
                 f"the stride must be from 1 to the patch size {self.patch}, not {stride}"
             )
         self.layer = layer % blocks
-        self.facet = facet
+        self.facet: Facet = facet
         if facet not in ("token", "key", "query", "value"):
             raise DffError(f"there is no facet '{facet}': token, key, query or value")
 
