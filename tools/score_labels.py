@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from hue_rule import hue_rule
 from PIL import Image
 from rich.progress import track
 from scipy.ndimage import binary_dilation
@@ -52,20 +53,6 @@ class ScoreLabels:
     """Share of the photos' size at which views are rendered."""
     output_dir: Path | None = None
     """Where to write the edited and unedited renders, if anywhere."""
-
-
-def hue_rule(photo: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
-    """Apple is strong and red, banana strong and yellow, the rest is the first other name."""
-    pixels = Image.fromarray(to_bytes(photo)).convert("HSV")
-    hsv = np.asarray(pixels, dtype=np.float32)
-    hue, strong = hsv[..., 0] * 360 / 255, (hsv[..., 1] > 90) & (hsv[..., 2] > 51)
-    other = next(i for i, name in enumerate(names) if name not in ("apple", "banana"))
-    result = np.full(hue.shape, other)
-    if "apple" in names:
-        result[strong & ((hue < 20) | (hue > 330))] = names.index("apple")
-    if "banana" in names:
-        result[strong & (np.abs(hue - 60) < 30)] = names.index("banana")
-    return torch.from_numpy(result)
 
 
 def main(options: ScoreLabels) -> None:

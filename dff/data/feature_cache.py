@@ -1,9 +1,11 @@
 """The cache of a teacher's maps, addressed by content: each picture is encoded once, ever.
 
 The key of a map is a hash of the image file's bytes, the teacher's name and fingerprint (weights
-and preprocessing) and any options. So renaming or copying images encodes nothing anew, and a
-changed image or teacher never meets an old map. Several processes may fill one cache at once: each
-map appears whole or not at all, and whoever comes second writes the same bytes again.
+and preprocessing) and any options; that of coefficients, of the map's key and the basis. So
+renaming or copying images encodes nothing anew, and a changed image or teacher never meets an old
+map. Several processes may fill one cache at once: each map appears whole or not at all, and whoever
+comes second finds it or writes the same bytes again. The processes of a `torch.distributed` group
+share the work.
 """
 
 from __future__ import annotations
@@ -11,27 +13,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from dff.data.feature_maps import FeatureMaps, MapEntry, check_map, map_bytes, write_map
-from dff.data.images import image_size, load_image
+from dff.data.feature_encoding import Encoder, Job, file_state
+from dff.data.feature_maps import FeatureMaps
+from dff.data.feature_run import Run
+from dff.data.images import load_image
+from dff.data.sharding import current_ranks
 from dff.errors import DffError
-from dff.files import TEMPORARY_PREFIX
-
-if TYPE_CHECKING:
-    from dff.teachers import Teacher
-
-SUFFIX = ".fmap"
-_LEFT_OVER_AFTER = 24 * 3600  # seconds; no map takes that long to write
+from dff.teachers import Teacher
 
 
 def default_cache_root() -> Path:
@@ -54,6 +49,7 @@ class FeatureCache:
         teacher: Teacher,
         options: Mapping[str, Any] | None = None,
         console: Console | None = None,
+        pca: int | None = None,
     ) -> None:
         """Point at a cache; nothing is read or written yet.
 
@@ -62,23 +58,21 @@ class FeatureCache:
             teacher: encodes what is missing.
             options: whatever else changes the maps (e.g. how images are loaded); plain JSON data.
             console: where to print; standard output by default.
+            pca: keep K coefficients of a feature, on a basis fitted to the capture; features as
+                they are, if K is not less than D.
+
+        Raises:
+            DffError: K is below 1.
         """
+        if pca is not None and pca < 1:
+            raise DffError(f"the number of coefficients (pca) must be at least 1, not {pca}")
         self.root = Path(root)
         self.teacher = teacher
         self._console = console or Console()
+        self._pca = pca
         self._who = json.dumps(
             [teacher.name, teacher.fingerprint, dict(options or {})], sort_keys=True
         ).encode()
-
-    def path(self, image_path: Path | str) -> Path:
-        """Where the map of an image is or will be.
-
-        Raises:
-            DffError: when the image file cannot be read.
-        """
-        content = hashlib.sha256(_read_bytes(Path(image_path))).digest()
-        key = hashlib.sha256(content + self._who).hexdigest()
-        return self.root / key[:2] / (key + SUFFIX)
 
     def ensure(
         self,
@@ -89,7 +83,8 @@ class FeatureCache:
         """The maps of these images, encoding those that are missing or damaged.
 
         Each map is on disk as soon as it is computed: interrupted at any point and run again, this
-        carries on, having lost one image at most.
+        carries on, having lost one image at most. In a `torch.distributed` group all processes must
+        call it, with the same images: each encodes its share and gets all maps.
 
         Args:
             image_paths: image files, in the order in which the maps will be indexed.
@@ -99,101 +94,31 @@ class FeatureCache:
 
         Raises:
             DffError: no images, an image that cannot be read (before any work is done, if it
-                cannot even be opened), a full disk.
+                cannot even be opened), a full disk, another process of the group that failed.
         """
         images = [Path(path) for path in image_paths]
         if not images:
             raise DffError("no images to encode: the scene is empty")
-        places = [self.path(image) for image in images]
-        entries, missing = self._look_up(images, places)
-        if missing:
-            sizes = {place: self._expected_bytes(image) for place, image in missing.items()}
-            self._announce(len(images), len(set(places)), sizes, progress)
-            self._remove_left_overs(places)
-            entries.update(self._encode(missing, load_image, progress))
-        return FeatureMaps([entries[place] for place in places])
+        with current_ranks() as ranks:
+            listed = ranks.share(lambda: [self._job(image) for image in images])
+            jobs = listed[ranks.rank]
+            if any([job.key for job in other] != [job.key for job in jobs] for other in listed):
+                raise DffError(
+                    "the processes of this run see different images, or load another teacher: "
+                    "give each machine the same capture and options"
+                )
+            shown = progress and ranks.first
+            encoder = Encoder(self.root, self.teacher, load_image, self._console, shown)
+            run = Run(self.root, self._who, encoder, ranks, self._console, shown)
+            entries, basis = run.complete(jobs, self._pca)
+        return FeatureMaps([entries[job.key] for job in jobs], basis)
 
-    def _look_up(
-        self, images: list[Path], places: list[Path]
-    ) -> tuple[dict[Path, MapEntry], dict[Path, Path]]:
-        """What is there and whole, and for each place that is not, an image that belongs there."""
-        entries: dict[Path, MapEntry] = {}
-        missing: dict[Path, Path] = {}
-        for image, place in zip(images, places, strict=True):
-            if place in entries or place in missing:
-                continue
-            entry = check_map(place)
-            if entry is not None:
-                entries[place] = entry
-                continue
-            if place.exists():
-                self._say(f"warning: the cached features of {image.name} are damaged; rebuilding")
-            missing[place] = image
-        return entries, missing
-
-    def _expected_bytes(self, image: Path) -> int:
-        h, w = self.teacher.grid_shape(*image_size(image))
-        return map_bytes((h, w, self.teacher.dim))
-
-    def _announce(self, images: int, maps: int, sizes: dict[Path, int], progress: bool) -> None:
-        """Say how much work and space it will be; refuse at once what cannot fit."""
-        total = sum(sizes.values())
-        if progress:
-            ready = maps - len(sizes)
-            self._say(
-                f"Features of {images} images by teacher {self.teacher.name!r}: {len(sizes)} to "
-                f"encode ({total / 1e6:.1f} MB), {ready} ready, in {self.root}"
-            )
-        existing = next(p for p in [self.root, *self.root.absolute().parents] if p.exists())
-        free = shutil.disk_usage(existing).free
-        if free < total:
-            raise DffError(
-                f"disk full: the features need {total / 1e6:.1f} MB and {free / 1e6:.1f} MB are "
-                f"free in {self.root}; free some space or set DFF_CACHE to another folder"
-            )
-
-    def _encode(
-        self, missing: dict[Path, Path], load_image: Callable[[Path], Tensor], progress: bool
-    ) -> dict[Path, MapEntry]:
-        entries: dict[Path, MapEntry] = {}
-        bar = Progress(
-            TextColumn("encoding"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not progress,
-        )
-        with bar, torch.no_grad():
-            for place, image in bar.track(missing.items(), total=len(missing)):
-                features = self.teacher.encode_image(load_image(image))
-                if not torch.isfinite(features).all():
-                    raise DffError(
-                        f"teacher {self.teacher.name!r} gives values that are not finite "
-                        f"for {image}"
-                    )
-                entries[place] = write_map(place, features)
-        return entries
-
-    def _remove_left_overs(self, places: list[Path]) -> None:
-        """Delete temporary files of writers that were killed long ago."""
-        for folder in {place.parent for place in places}:
-            for stale in folder.glob(TEMPORARY_PREFIX + "*"):
-                try:
-                    if time.time() - stale.stat().st_mtime > _LEFT_OVER_AFTER:
-                        stale.unlink()
-                except OSError:
-                    # Another process was faster, or may not: it is only rubbish.
-                    continue
-
-    def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DffError(f"no such image: {path}") from error
-    except OSError as error:
-        raise DffError(f"cannot read image {path}: {error.strerror or error}") from error
+    def _job(self, image: Path) -> Job:
+        try:
+            state, content = file_state(image), image.read_bytes()
+        except FileNotFoundError as error:
+            raise DffError(f"no such image: {image}") from error
+        except OSError as error:
+            raise DffError(f"cannot read image {image}: {error.strerror or error}") from error
+        known = hashlib.sha256(content).digest() + self._who + self.teacher.file_key(image)
+        return Job(hashlib.sha256(known).hexdigest(), image, state)

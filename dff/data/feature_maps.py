@@ -1,86 +1,26 @@
-"""Feature maps on disk: the file of one map, and sampling many of them at pixels.
-
-A file is a header of 256 bytes (a magic line, then JSON padded with spaces) and the map, (h, w, D)
-little-endian float16 in C order. It is one file so that one rename makes it appear whole.
-"""
+"""Feature maps of many images: which there are, and sampling them at pixels."""
 
 from __future__ import annotations
 
-import json
-import os
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dff.files import atomic_write
+from dff.data.feature_file import HEADER_BYTES, MapEntry
+from dff.data.feature_rows import MAPPED_BYTES, open_rows
 
-MAGIC = b"dff feature map 1\n"
-HEADER_BYTES = 256
-_CHECK_BYTES = 1 << 24
 # Pixels sampled at a time, so that a whole image at 512 dimensions needs no gigabytes.
 _BLOCK = 1 << 14
 
 
-class MapEntry(NamedTuple):
-    """Where a map lies and its shape (h, w, D)."""
-
-    path: Path
-    shape: tuple[int, int, int]
-
-
-def map_bytes(shape: tuple[int, int, int]) -> int:
-    """Size of the file of a map of shape (h, w, D)."""
-    return HEADER_BYTES + 2 * shape[0] * shape[1] * shape[2]
-
-
-def write_map(path: Path, features: Float[Tensor, "h w D"]) -> MapEntry:
-    """Write a map as float16, atomically.
-
-    Raises:
-        DffError: when the disk is full; nothing of this file is left then.
-    """
-    values = np.ascontiguousarray(features.detach().cpu().numpy(), dtype="<f2")
-    shape = (values.shape[0], values.shape[1], values.shape[2])
-    facts = json.dumps({"shape": shape, "crc32": zlib.crc32(values.data)}).encode()
-    with atomic_write(path) as stream:
-        stream.write((MAGIC + facts).ljust(HEADER_BYTES - 1) + b"\n")
-        stream.write(values.data)
-    return MapEntry(path, shape)
-
-
-def check_map(path: Path) -> MapEntry | None:
-    """Read a map's header and verify its length and checksum.
-
-    Returns:
-        The entry, or None when the file is missing, truncated or damaged.
-    """
-    try:
-        with path.open("rb") as stream:
-            header = stream.read(HEADER_BYTES)
-            if not header.startswith(MAGIC):
-                return None
-            facts = json.loads(header[len(MAGIC) :])
-            h, w, d = (int(side) for side in facts["shape"])
-            if min(h, w, d) < 1 or os.fstat(stream.fileno()).st_size != map_bytes((h, w, d)):
-                return None
-            checksum = 0
-            while chunk := stream.read(_CHECK_BYTES):
-                checksum = zlib.crc32(chunk, checksum)
-            if checksum != facts["crc32"]:
-                return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return MapEntry(path, (h, w, d))
-
-
 class FeatureMaps:
-    """Feature maps of a list of images, memory-mapped: memory does not grow with their number.
+    """Feature maps of a list of images, on disk: memory does not grow with their number.
+
+    With a basis they hold coefficients: ``map @ basis`` is the teacher's feature as far as the
+    basis spans it.
 
     Example:
         >>> maps = FeatureCache(root, teacher).ensure(paths)
@@ -88,16 +28,29 @@ class FeatureMaps:
         >>> maps.sample(image, y, x, 480, 640)  # (n, D), float32
     """
 
-    def __init__(self, entries: Sequence[MapEntry]) -> None:
+    def __init__(
+        self,
+        entries: Sequence[MapEntry],
+        basis: Float[Tensor, "K D"] | None = None,
+        mapped_bytes: int = MAPPED_BYTES,
+    ) -> None:
         """Open maps of one width D.
 
+        Args:
+            entries: the maps, in the order of the images.
+            basis: orthonormal rows, if the maps are coefficients on them.
+            mapped_bytes: see `open_rows`.
+
         Raises:
-            ValueError: for no maps, or maps of different D.
+            ValueError: for no maps, maps of different D, or a basis of another width.
         """
         if len({entry.shape[2] for entry in entries}) != 1:
             raise ValueError("feature maps need at least one image and one feature width")
+        if basis is not None and basis.shape[0] != entries[0].shape[2]:
+            raise ValueError("the basis has another number of rows than the maps have coefficients")
+        self.basis = basis
         self._entries = tuple(entries)
-        self._rows = [_map_rows(entry) for entry in entries]
+        self._rows = open_rows(entries, mapped_bytes)
         self._grid = np.array([entry.shape[:2] for entry in entries], dtype=np.float64)
 
     def __len__(self) -> int:
@@ -105,7 +58,7 @@ class FeatureMaps:
 
     @property
     def dim(self) -> int:
-        """Feature width D."""
+        """Width of what is stored: D, or K with a basis of K rows."""
         return self._entries[0].shape[2]
 
     def shape(self, index: int) -> tuple[int, int, int]:
@@ -113,8 +66,8 @@ class FeatureMaps:
         return self._entries[index].shape
 
     def map(self, index: int) -> np.memmap:
-        """One map, (h, w, D) float16, read-only, unit length over D up to float16's rounding."""
-        path, shape = self._entries[index]
+        """One map, (h, w, D) float16, read-only; features have unit length up to rounding."""
+        path, shape, _ = self._entries[index]
         return np.memmap(path, dtype="<f2", mode="r", offset=HEADER_BYTES, shape=shape)
 
     def sample(
@@ -138,7 +91,7 @@ class FeatureMaps:
                 or (n,).
 
         Returns:
-            (n, D) float32 on the CPU, not normalised again.
+            (n, D) float32 on the CPU, not normalised again; coefficients, if there is a basis.
 
         Raises:
             IndexError: for an image that is not there.
@@ -149,45 +102,24 @@ class FeatureMaps:
         order = np.argsort(image, kind="stable")
         image = image[order]
         grid = self._grid[image]
-        y0, y1, fy = _cells(_take(ys, order), _take(image_heights, order), grid[:, 0])
-        x0, x1, fx = _cells(_take(xs, order), _take(image_widths, order), grid[:, 1])
-        width = grid[:, 1].astype(np.int64)
-        corners = np.stack([y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1], 1)
-        weights = np.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], 1)
+        y0, fy = _cells(_take(ys, order), _take(image_heights, order), grid[:, 0])
+        x0, fx = _cells(_take(xs, order), _take(image_widths, order), grid[:, 1])
+        cells = grid.astype(np.int64)
+        upper = y0 * cells[:, 1] + x0
+        # The two rows of a pixel's cells; the same one twice where the grid has one row only.
+        first = np.stack([upper, upper + np.where(cells[:, 0] > 1, cells[:, 1], 0)], axis=1)
+        weights = np.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], axis=1)
         result = torch.empty((len(image), self.dim), dtype=torch.float32)
         for start in range(0, len(image), _BLOCK):
             block = slice(start, start + _BLOCK)
+            # Neighbours along x lie side by side in a file: a run of two.
+            runs = self._rows.gather(np.repeat(image[block], 2), first[block].reshape(-1))
             mixed = torch.bmm(
                 torch.from_numpy(weights[block].astype(np.float32))[:, None, :],
-                torch.from_numpy(self._gather(image[block], corners[block])).float(),
+                torch.from_numpy(runs.reshape(-1, 4, self.dim)).float(),
             )
             result[torch.from_numpy(order[block])] = mixed[:, 0]
         return result
-
-    def _gather(self, image: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The given rows of maps, (n, 4, D); ``image`` must be sorted."""
-        gathered = np.empty((*rows.shape, self.dim), dtype=np.float16)
-        # One gather per image: a page of a map is touched only when a ray of its image asks.
-        present, starts = np.unique(image, return_index=True)
-        ends = np.append(starts, len(image))[1:]
-        for index, start, end in zip(present, starts, ends, strict=True):
-            np.take(
-                self._rows[index], rows[start:end], axis=0, out=gathered[start:end], mode="clip"
-            )
-        return gathered
-
-
-def _map_rows(entry: MapEntry) -> np.ndarray:
-    """The map as (h w, D), mapped into memory.
-
-    Not `numpy.memmap`: that keeps a file descriptor open per map, and a capture may have more
-    photographs than a process may have open files.
-    """
-    path, (h, w, d) = entry
-    halves = torch.from_file(
-        str(path), shared=False, size=map_bytes(entry.shape) // 2, dtype=torch.float16
-    )
-    return halves[HEADER_BYTES // 2 :].reshape(h * w, d).numpy()
 
 
 def _take(values: Tensor | np.ndarray | int, order: np.ndarray) -> np.ndarray:
@@ -201,10 +133,8 @@ def _array(values: Tensor | np.ndarray | int) -> np.ndarray:
 
 def _cells(
     pixel: np.ndarray, image_size: np.ndarray, cells: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower cell, upper cell, and how far towards the upper, along one axis."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower of two neighbouring cells, and how far towards the upper in [0, 1], along one axis."""
     position = np.clip((pixel + 0.5) * cells / image_size - 0.5, 0.0, cells - 1)
-    lower = np.floor(position)
-    fraction = position - lower
-    low = lower.astype(np.int64)
-    return low, np.minimum(low + 1, cells.astype(np.int64) - 1), fraction
+    lower = np.minimum(np.floor(position), np.maximum(cells - 2, 0))
+    return lower.astype(np.int64), position - lower

@@ -1,7 +1,8 @@
 """The mini teacher: a small language-aligned segmentation network that ships with the package.
 
 It was trained on generated pictures by ``tools/train_mini_teacher.py`` and knows a closed
-vocabulary: a dozen things, eleven colours, "colour name" phrases, table and background.
+vocabulary: sixteen things, eleven colours, six materials, phrases of these ("red metal mug"), table
+and background.
 """
 
 from __future__ import annotations
@@ -37,15 +38,20 @@ class MiniConfig:
         dim, widths, blocks, lateral, stem: see `ImageEncoder`.
         long_side: pixels of an image's longer side when it enters the encoder.
         logit_scale: what cosine similarity is multiplied with.
+        scales: an image is looked at in each of these sizes, relative to ``long_side``, and the
+            mean of the features taken.
+        mirrored: whether it is looked at in a mirror as well.
     """
 
     dim: int = 64
-    widths: tuple[int, ...] = (32, 64, 128, 128)
-    blocks: tuple[int, ...] = (0, 1, 2, 1)
+    widths: tuple[int, ...] = (32, 64, 128, 160)
+    blocks: tuple[int, ...] = (0, 1, 3, 1)
     lateral: int = 64
     stem: int = 24
     long_side: int = 320
     logit_scale: float = 16.0
+    scales: tuple[float, ...] = (1.0,)
+    mirrored: bool = False
 
     def encoder(self) -> ImageEncoder:
         """An image encoder of this shape, not trained."""
@@ -175,11 +181,27 @@ class MiniTeacher(Teacher):
         Args:
             images: sRGB in [0, 1]; height and width multiples of 4.
         """
-        height, width = images.shape[-2:]
-        x = F.pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
-        features = self._encoder(x.contiguous(memory_format=torch.channels_last))
-        features = features[:, :, : height // STRIDE, : width // STRIDE].permute(0, 2, 3, 1)
-        return F.normalize(features.float(), dim=-1).contiguous()
+        total = torch.zeros((), device=self._device)
+        for scale in self._config.scales:
+            for mirrored in sorted({False, self._config.mirrored}):
+                total = total + self._view(images, scale, mirrored)
+        return F.normalize(total, dim=1).permute(0, 2, 3, 1).contiguous()
+
+    def _view(self, images: Tensor, scale: float, mirrored: bool) -> Tensor:
+        """Unit features (B, D, h, w) on the grid of the images, of what is seen at that scale."""
+        grid = (images.shape[-2] // STRIDE, images.shape[-1] // STRIDE)
+        x = images.flip(-1) if mirrored else images
+        if scale != 1:
+            size = tuple(max(STRIDE, STRIDE * round(scale * cells)) for cells in grid)
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+        y = self._encoder(x.contiguous(memory_format=torch.channels_last)).float()
+        y = F.normalize(y[:, :, : height // STRIDE, : width // STRIDE], dim=1)
+        y = y.flip(-1) if mirrored else y
+        if y.shape[-2:] != grid:
+            y = F.interpolate(y, grid, mode="bilinear", align_corners=False, antialias=True)
+        return y
 
     @torch.no_grad()
     def encode_text(self, phrases: Sequence[str]) -> Float[Tensor, "phrases dim"]:

@@ -9,6 +9,16 @@ from dataclasses import asdict, dataclass, field
 
 from dff.errors import DffError
 
+_SPELLINGS = {
+    "grey": "gray",
+    "doughnut": "donut",
+    "wood": "wooden",
+    "metallic": "metal",
+    "dotted": "spotted",
+    "chequered": "checked",
+    "checkered": "checked",
+}
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -17,6 +27,7 @@ class Vocabulary:
     Attributes:
         names: things.
         colours: colours that things and the table come in.
+        materials: what they are made of, or how their surface is figured.
         places: what is not a thing.
         canonical: words that fit anything, the default negatives of a query.
         fillers: words that are dropped.
@@ -25,15 +36,16 @@ class Vocabulary:
 
     names: tuple[str, ...]
     colours: tuple[str, ...]
+    materials: tuple[str, ...] = ()
     places: tuple[str, ...] = ("table", "background")
     canonical: tuple[str, ...] = ("object", "things", "stuff", "texture")
     fillers: tuple[str, ...] = ("a", "an", "the")
-    same: Mapping[str, str] = field(default_factory=lambda: {"grey": "gray"})
+    same: Mapping[str, str] = field(default_factory=lambda: dict(_SPELLINGS))
 
     @property
     def words(self) -> tuple[str, ...]:
         """All words, in the order of their numbers."""
-        return (*self.names, *self.places, *self.colours, *self.canonical)
+        return (*self.names, *self.places, *self.colours, *self.materials, *self.canonical)
 
     def number(self, word: str) -> int:
         """The number of a known word."""
@@ -59,7 +71,8 @@ class Vocabulary:
         return tuple(numbers)
 
     def _listing(self) -> str:
-        return ", ".join((*self.names, *self.places)) + "; colours: " + ", ".join(self.colours)
+        known = ", ".join((*self.names, *self.places)) + "; colours: " + ", ".join(self.colours)
+        return known + ("; materials: " + ", ".join(self.materials) if self.materials else "")
 
     def _unknown(self, word: str) -> str:
         near = difflib.get_close_matches(word, self.words, n=1)

@@ -15,52 +15,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from rich.console import Console
 
-from dff.data.feature_cache import FeatureCache, default_cache_root
-from dff.data.feature_maps import map_bytes
+from dff.data.feature_cache import default_cache_root
+from dff.data.feature_file import HEADER_BYTES, map_bytes
 from dff.errors import DffError
 
+sys.path.insert(0, str(Path(__file__).parent))
 
-class CountingTeacher:
-    """Average colours on a grid of one cell per 4 pixels; counts what it is asked."""
-
-    name, dim, fingerprint = "counting", 3, "00"
-
-    def __init__(self, fingerprint: str = "00", stop_after: int | None = None) -> None:
-        self.fingerprint = fingerprint
-        self.stop_after = stop_after
-        self.encoded = 0
-
-    def grid_shape(self, height: int, width: int) -> tuple[int, int]:
-        return height // 4, width // 4
-
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
-        if self.encoded == self.stop_after:
-            raise KeyboardInterrupt
-        self.encoded += 1
-        return F.avg_pool2d(image.permute(2, 0, 1)[None], 4)[0].permute(1, 2, 0)
+from feature_support import CountingTeacher, cache, edit, files, write_images
 
 
 @pytest.fixture
 def images(tmp_path) -> list[Path]:
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "images"
-    folder.mkdir()
-    paths = [folder / f"{i}.png" for i in range(5)]
-    for path in paths:
-        Image.fromarray(rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)).save(path)
-    return paths
-
-
-def cache(tmp_path: Path, teacher=None, **more) -> FeatureCache:
-    return FeatureCache(tmp_path / "cache", teacher or CountingTeacher(), **more)
-
-
-def files(tmp_path: Path) -> list[Path]:
-    return sorted(p for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    return write_images(tmp_path / "images")
 
 
 def test_maps_are_the_teachers_in_the_order_of_the_images(tmp_path, images):
@@ -93,10 +62,64 @@ def test_another_image_teacher_or_option_is_another_map(tmp_path, images):
     ):
         cache(tmp_path, teacher, options=options).ensure(images)
         assert teacher.encoded == expected
-    Image.new("RGB", (24, 16)).save(images[2])
-    changed = CountingTeacher()
-    cache(tmp_path, changed).ensure(images)
-    assert changed.encoded == 1
+
+
+def test_editing_an_image_in_place_encodes_it_alone(tmp_path, images):
+    before = cache(tmp_path).ensure(images)
+    edit(images[2])
+    teacher = CountingTeacher()
+    after = cache(tmp_path, teacher).ensure(images)
+    assert teacher.encoded == 1
+    same = [np.array_equal(before.map(i), after.map(i)) for i in range(5)]
+    assert same == [True, True, False, True, True]
+
+
+class KeyedTeacher(CountingTeacher):
+    """Features that depend on a file beside the image, as those of precomputed maps do."""
+
+    def file_key(self, path: Path) -> bytes:
+        beside = path.with_suffix(".txt")
+        return beside.read_bytes() if beside.exists() else b""
+
+
+def test_what_else_features_depend_on_is_part_of_the_key(tmp_path, images):
+    cache(tmp_path).ensure(images)
+    for content, expected in ((None, 0), ("a", 1), ("b", 1), ("a", 0)):
+        if content is not None:
+            images[3].with_suffix(".txt").write_text(content)
+        teacher = KeyedTeacher()
+        cache(tmp_path, teacher).ensure(images)
+        assert teacher.encoded == expected
+
+
+def test_an_image_that_changes_while_it_is_encoded_is_not_kept(tmp_path, images):
+    teacher = CountingTeacher()
+    encode = teacher.encode_image
+
+    def encode_and_edit(image):
+        edit(images[0])
+        return encode(image)
+
+    teacher.encode_image = encode_and_edit
+    with pytest.raises(DffError, match=r"00\.png was changed"):
+        cache(tmp_path, teacher).ensure(images)
+    assert files(tmp_path) == []
+
+
+def test_images_of_all_sizes_and_kinds_go_together(tmp_path):
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    kinds = {"wide": (16, 24, 3), "tall": (24, 16, 3), "grey": (32, 20), "clear": (16, 16, 4)}
+    for name, shape in kinds.items():
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{name}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter: not applied, as nerfstudio does not
+    with Image.open(folder / "wide.png") as image:
+        image.save(folder / "turned.png", exif=exif)
+    maps = cache(tmp_path).ensure([folder / f"{name}.png" for name in [*kinds, "turned"]])
+    assert [maps.shape(i)[:2] for i in range(5)] == [(4, 6), (6, 4), (8, 5), (4, 4), (4, 6)]
+    assert np.array_equal(maps.map(0), maps.map(4))
 
 
 def test_an_interrupted_run_is_carried_on(tmp_path, images):
@@ -119,8 +142,22 @@ def test_damaged_maps_are_rebuilt_with_a_warning(tmp_path, images, damage):
     teacher, printed = CountingTeacher(), io.StringIO()
     cache(tmp_path, teacher, console=Console(file=printed)).ensure(images)
     assert teacher.encoded == 1
-    assert printed.getvalue().count("damaged; rebuilding") == 1
+    said = {"cut": "truncated", "flipped": "the checksum does not match", "emptied": "empty"}
+    (warning,) = [line for line in printed.getvalue().splitlines() if "rebuilding" in line]
+    assert said[damage] in warning
     assert victim.read_bytes() == whole
+
+
+def test_maps_of_an_older_version_are_rebuilt_and_said_so_once(tmp_path, images):
+    cache(tmp_path).ensure(images)
+    for path in files(tmp_path):
+        path.write_bytes(b"dff feature map 1\n".ljust(256) + path.read_bytes()[HEADER_BYTES:])
+    teacher, printed = CountingTeacher(), io.StringIO()
+    cache(tmp_path, teacher, console=Console(file=printed, width=200)).ensure(images)
+    assert teacher.encoded == 5
+    (warning,) = [line for line in printed.getvalue().splitlines() if "rebuilding" in line]
+    assert "of another version of dff" in warning
+    assert "and 2 more" in warning
 
 
 def test_a_full_disk_keeps_what_is_done_and_leaves_no_rubbish(tmp_path, images, monkeypatch):
@@ -159,7 +196,7 @@ def test_bad_images_are_named(tmp_path, images):
         cache(tmp_path).ensure([*images, tmp_path / "none.png"])
     content = images[3].read_bytes()
     images[3].write_bytes(content[: len(content) // 2])
-    with pytest.raises(DffError, match=r"3\.png"):
+    with pytest.raises(DffError, match=r"03\.png"):
         cache(tmp_path).ensure(images)
     assert len(files(tmp_path)) == 3  # those before it are kept
 
@@ -177,7 +214,9 @@ def test_the_size_is_said_before_the_work(tmp_path, images):
     teacher = CountingTeacher(stop_after=0)
     with pytest.raises(KeyboardInterrupt):
         cache(tmp_path, teacher, console=Console(file=printed)).ensure(images)
-    assert "5 images by teacher 'counting': 5 to encode (0.0 MB), 0 ready" in printed.getvalue()
+    assert "5 images by teacher 'counting': 5 to encode (5.8 kB, 1.2 kB an image), 0 ready" in (
+        printed.getvalue()
+    )
     quiet = io.StringIO()
     cache(tmp_path, console=Console(file=quiet)).ensure(images, progress=False)
     assert quiet.getvalue() == ""
@@ -205,7 +244,7 @@ KILLED_WHILE_WRITING = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_feature_cache import CountingTeacher
+from feature_support import CountingTeacher
 from dff.data.feature_cache import FeatureCache
 real, calls = os.fsync, []
 def killed_at_the_third(descriptor):

@@ -9,24 +9,17 @@ import numpy as np
 import pytest
 from scipy.spatial import Delaunay
 
+from dff.data.generated.colours import colour_names, contrasting, hsv_to_rgb, sample_colour
+from dff.data.generated.decks import NameDeck
 from dff.data.generated.description import describe_scene
+from dff.data.generated.finishes import figure_of, finish, material_names, material_of
 from dff.data.generated.layout import arrange, footprint, outlines_touch
-from dff.data.generated.materials import (
-    ROW_LENGTH,
-    colour_names,
-    hsv_to_rgb,
-    paint,
-    sample_colour,
-    sample_look,
-)
+from dff.data.generated.materials import sample_look
 from dff.data.generated.objects import PART_NAMES, make_object, object_names
-from dff.data.generated.pictures import (
-    FIRST_SLOT,
-    SLOTS,
-    NameDeck,
-    Painter,
-    render_buffers,
-)
+from dff.data.generated.painter import Painter
+from dff.data.generated.patterns import FIGURES, pattern_values, sample_pattern
+from dff.data.generated.pictures import FIRST_SLOT, SLOTS, render_buffers
+from dff.data.generated.rule import ROW_LENGTH, paint
 from dff.data.generated.shards import read_shard, write_shard
 from dff.errors import DffError
 
@@ -115,7 +108,9 @@ def test_too_many_things_still_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pictures_keep_slots_names_and_ranges(tmp_path: Path) -> None:
     path = tmp_path / "shard.npz"
     write_shard(path, 3, seed=9, views=2, size=32)
-    planes, names = read_shard(path)
+    planes, names, figures = read_shard(path)
+    assert figures.shape == (3, 1 + names.shape[1])
+    np.testing.assert_array_equal(figures[:, 1:] >= 0, names >= 0)
     assert planes.shape == (3, 5, 32, 32)
     assert planes.dtype == np.uint8
     assert planes[:, 0].max() < SLOTS
@@ -138,10 +133,12 @@ def test_painter_labels_match_the_paint_it_chose() -> None:
     rng = np.random.default_rng(0)
     painter = Painter(rng, variants=2)
     names = np.array([[0, 1, 2, -1, -1, -1]] * 64, np.int8)
-    rows, labels = painter.paint(names)
+    figures = np.array([[0, 0, 0, 0, -1, -1, -1]] * 64, np.int8)
+    rows, labels, materials = painter.paint(names, figures)
     assert rows.shape == (64, SLOTS, ROW_LENGTH)
     assert (labels[:, 4:] == -1).all()
     assert (labels[:, 1:4] >= 0).all()
+    assert (materials == -1).all()
     # Same-colour neighbours are common: that is what makes shape matter.
     assert (labels[:, 1] == labels[:, 2]).mean() > 0.15
     white = colour_names().index("white")
@@ -149,14 +146,87 @@ def test_painter_labels_match_the_paint_it_chose() -> None:
     assert (body.min(1) > 0.8).all()
 
 
+def test_only_what_shows_in_the_pattern_is_called_by_its_material() -> None:
+    painter = Painter(np.random.default_rng(0), variants=2)
+    names = np.array([[0, 1, 2, 3, 4, 5]] * 40, np.int8)
+    for k, figure in enumerate(FIGURES):
+        figures = np.full((40, 7), k, np.int8)
+        _, _, materials = painter.paint(names, figures)
+        shown = material_of(figure)
+        wanted = {-1} if shown is None else {-1, material_names().index(shown)}
+        if figure == "metal":
+            # It was lit as metal: there is no painting it otherwise.
+            assert set(np.unique(materials[:, 1:])) == wanted - {-1}
+        else:
+            assert set(np.unique(materials)) == wanted
+
+
+@pytest.mark.parametrize("material", material_names())
+def test_a_finish_keeps_the_colour_it_claims(material: str) -> None:
+    rng = np.random.default_rng(2)
+    assert material_of(figure_of(material)) == material
+    claimed = 0
+    for _ in range(40):
+        paint_of, colour = finish(material, "blue", rng)
+        assert np.abs(np.subtract(paint_of.first, paint_of.second)).max() > 0 or material == "metal"
+        if colour == "blue":
+            claimed += 1
+            red, _, blue = paint_of.first
+            assert blue > red
+    assert claimed > 3
+
+
+def test_contrasting_colours_are_far_apart() -> None:
+    rng = np.random.default_rng(0)
+    for name in colour_names():
+        colour = sample_colour(name, rng)
+        assert np.linalg.norm(np.subtract(contrasting(colour, rng), colour)) >= 0.35
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_figure_varies_within_its_range_and_only_where_it_should(figure: str, flat: bool) -> None:
+    rng = np.random.default_rng(4)
+    pattern = sample_pattern(rng, flat, figure)
+    points = rng.uniform(-1, 1, (4000, 3))
+    for values in pattern_values(pattern, points):
+        assert 0.0 <= values.min() < values.max() <= 1.0
+        assert values.std() > 0.05
+    if flat:
+        lifted = points + [0, 0, 0.7]
+        for a, b in zip(
+            pattern_values(pattern, points), pattern_values(pattern, lifted), strict=True
+        ):
+            np.testing.assert_allclose(a, b)
+
+
+def test_stripes_run_along_lines_and_checks_alternate() -> None:
+    stripes = sample_pattern(np.random.default_rng(0), figure="stripes")
+    way = stripes.figure_waves[0, :3]
+    along = np.cross(way, [0.3, 0.5, 0.1])
+    points = np.linspace(0, 2, 50)[:, None] * along
+    values = pattern_values(stripes, points)[1]
+    np.testing.assert_allclose(values, values[0])
+    checks = sample_pattern(np.random.default_rng(0), flat=True, figure="checks")
+    step = np.pi * checks.figure_waves[0, :3] / (checks.figure_waves[0, :3] ** 2).sum()
+    corner = np.random.default_rng(1).uniform(-1, 1, (200, 3))
+    here, next_to = (pattern_values(checks, corner + k * step)[1] for k in (0, 1))
+    np.testing.assert_allclose(here + next_to, 1.0, atol=1e-9)
+
+
+def test_unknown_figures_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(DffError, match=r"'paisley'.*stripes"):
+        sample_pattern(np.random.default_rng(0), figure="paisley")
+
+
 def test_a_look_has_the_colour_it_was_asked_for() -> None:
     rng = np.random.default_rng(1)
     for name in object_names():
         look = sample_look(name, rng, "blue")
-        red, _, blue = look.material("body").first
+        red, _, blue = look.part("body").first
         assert look.colour == "blue"
         assert blue > red
-        assert look.material("no such part") == look.parts["body"]
+        assert look.part("no such part") == look.parts["body"]
 
 
 def test_buffers_hold_light_where_things_are() -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from nerfstudio.data.datasets.base_dataset import InputDataset
 from PIL import Image
 
-from dff.data.images import image_size, load_image
+from dff.data.images import image_size, load_image, trainable_image_size
 from dff.errors import DffError
 
 
@@ -70,3 +77,64 @@ def test_what_cannot_be_read_is_named(tmp_path):
             load_image(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def write_deep_png(path: Path, pixels: np.ndarray) -> None:
+    """A PNG with 16 bits a channel, RGB (h, w, 3) or grey (h, w), which Pillow cannot write."""
+    kind = 2 if pixels.ndim == 3 else 0
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, kind, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        crc = zlib.crc32(name + data)
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
+    path.write_bytes(content)
+
+
+def test_of_sixteen_bits_a_colour_the_upper_eight_are_kept_and_grey_is_refused(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 1 << 16, (5, 7, 3))
+    write_deep_png(tmp_path / "a.png", pixels)
+    image = load_image(tmp_path / "a.png").numpy()
+    np.testing.assert_allclose(image * 255, pixels >> 8, atol=1e-4)
+    assert trainable_image_size(tmp_path / "a.png") == (5, 7)
+    write_deep_png(tmp_path / "grey.png", pixels[..., 0])
+    for read in (load_image, trainable_image_size):
+        with pytest.raises(DffError, match="I;16") as caught:
+            read(tmp_path / "grey.png")
+        assert "grey.png" in str(caught.value)
+
+
+def nerfstudio_reads(path: Path) -> torch.Tensor:
+    height, width = image_size(path)
+    cameras = Cameras(torch.eye(4)[None, :3], 1.0, 1.0, 1.0, 1.0, width, height)
+    outputs = DataparserOutputs([path], cameras, alpha_color=torch.ones(3))
+    return InputDataset(outputs).get_image_float32(0)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "turned"])
+def test_what_is_let_through_to_training_looks_to_nerfstudio_as_to_the_teacher(tmp_path, mode):
+    path = tmp_path / "a.png"
+    image = Image.fromarray(picture(6, 9, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6 if mode == "turned" else 1
+    image.convert("RGB" if mode == "turned" else mode).save(path, exif=exif)
+    assert trainable_image_size(path) == (6, 9)
+    torch.testing.assert_close(nerfstudio_reads(path), load_image(path), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "ending"), [("P", "png"), ("1", "png"), ("CMYK", "jpg")])
+def test_what_nerfstudio_would_misread_is_refused(tmp_path, mode, ending):
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(picture(6, 9, 3)).convert(mode).save(path)
+    with pytest.raises(DffError, match="8-bit RGB") as caught:
+        trainable_image_size(path)
+    assert path.name in str(caught.value)
+    # The refusal is needed: the two do not see the same picture.
+    misread = nerfstudio_reads(path)
+    assert misread.shape != (6, 9, 3) or not torch.allclose(misread, load_image(path), atol=0.1)
+
+
+def test_grey_with_transparency_is_refused_too(tmp_path):
+    Image.fromarray(picture(6, 9, 4)).convert("LA").save(tmp_path / "a.png")
+    with pytest.raises(DffError, match="'LA'"):
+        trainable_image_size(tmp_path / "a.png")

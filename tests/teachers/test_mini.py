@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from dff.data.generated.cameras import orbit
+from dff.data.generated.colours import colour_names
 from dff.data.generated.description import describe_scene
-from dff.data.generated.materials import colour_names, sample_look
+from dff.data.generated.finishes import material_names
+from dff.data.generated.materials import sample_look
 from dff.data.generated.objects import object_names
 from dff.data.generated.render import class_names, render_views
 from dff.errors import DffError
@@ -83,6 +86,27 @@ def test_encoding_changes_neither_its_input_nor_needs_gradients() -> None:
     assert not teacher.encode_image(picture).requires_grad
     assert not teacher.encode_text(["red apple"]).requires_grad
     assert torch.equal(picture, kept)
+
+
+def test_with_a_mirror_a_mirrored_picture_has_the_mirrored_features() -> None:
+    picture = _picture(48, 64)
+    for scales in ((1.0,), (1.0, 0.5, 1.5)):
+        teacher = _teacher(mirrored=True, scales=scales)
+        features = teacher.encode_image(picture)
+        torch.testing.assert_close(teacher.encode_image(picture.flip(1)), features.flip(1))
+    plain = _teacher()
+    assert not torch.allclose(
+        plain.encode_image(picture.flip(1)), plain.encode_image(picture).flip(1), atol=1e-3
+    )
+
+
+def test_scales_are_looked_at_each_by_itself_and_averaged() -> None:
+    picture = _picture(64, 64)
+    one, half = (_teacher(scales=(scale,)).encode_image(picture) for scale in (1.0, 0.5))
+    both = _teacher(scales=(1.0, 0.5)).encode_image(picture)
+    assert half.shape == one.shape
+    # Only that the smaller one was brought to the grid after it had been normalised differs.
+    torch.testing.assert_close(both, F.normalize(one + half, dim=-1), atol=0.05, rtol=0)
 
 
 def test_an_image_of_another_shape_is_refused() -> None:
@@ -175,14 +199,17 @@ shipped = pytest.mark.skipif(not DEFAULT_WEIGHTS.exists(), reason="weights are n
 
 @shipped
 def test_shipped_weights_are_small_and_know_the_generated_vocabulary() -> None:
-    assert DEFAULT_WEIGHTS.stat().st_size <= 3_000_000
+    assert DEFAULT_WEIGHTS.stat().st_size <= 6_000_000
     teacher = get_teacher("mini")
     assert isinstance(teacher, Teacher)
     assert teacher.has_text
     assert teacher.dim == 64
     phrases = [f"{c} {n}" for c in colour_names() for n in object_names()]
-    rows = teacher.encode_text([*object_names(), *colour_names(), "table", "background"])
+    kinds = (object_names(), colour_names(), material_names(), ("table", "background"))
+    assert len(object_names()) >= 16
+    rows = teacher.encode_text([word for kind in kinds for word in kind])
     assert teacher.encode_text(phrases).shape == (len(phrases), 64)
+    assert teacher.encode_text(["wooden box", "red metal mug"]).shape == (2, 64)
     assert teacher.encode_text(teacher.canonical_phrases).shape == (4, 64)
     # Words have not clustered: that is how an earlier teacher came to know colours alone.
     off = (rows @ rows.t())[~torch.eye(len(rows), dtype=torch.bool)]

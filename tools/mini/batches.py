@@ -10,11 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dff.data.generated.materials import colour_names
 from dff.data.generated.objects import PART_NAMES, object_names
-from dff.data.generated.pictures import FIRST_SLOT, LIGHT_RANGE, MAX_THINGS, SLOTS, Painter
+from dff.data.generated.painter import USUALLY_SHOWN, Paint, Painter
+from dff.data.generated.pictures import FIRST_SLOT, LIGHT_RANGE, MAX_THINGS, SLOTS
+from mini.crops import bends, close_crop, thing_boxes, wide_crop
 
 TABLE, BACKGROUND = len(object_names()), len(object_names()) + 1
+NO_WORD, UNKNOWN = -1, -2
+Shard = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,15 @@ class Batch:
         image: (B, 3, R, R) sRGB in [0, 1].
         name: (B, R/4, R/4) index over names, then table, then background.
         colour: (B, R/4, R/4) colour index, -1 where there is no one colour to name.
+        material: (B, R/4, R/4) material index, `NO_WORD` where no word fits, `UNKNOWN` where nobody
+            has said.
         thing: (B, R/4, R/4) number of the thing within the picture, 1 and up; 0 elsewhere.
     """
 
     image: Tensor
     name: Tensor
     colour: Tensor
+    material: Tensor
     thing: Tensor
 
 
@@ -38,20 +44,21 @@ class Batches:
     """An endless source of batches from pictures held in memory.
 
     Args:
-        planes: (N, 5, S, S) uint8 buffers of shards, in a list.
-        names: (N, K) int8 of the same shards.
+        shards: as `read_shard` gives them.
         seed: seeds the paint, the crops and the noise.
+        variants: see `Painter`.
     """
 
-    def __init__(
-        self, planes: Sequence[np.ndarray], names: Sequence[np.ndarray], seed: int
-    ) -> None:
-        self._planes = [torch.from_numpy(p) for p in planes]
-        self._names = np.concatenate(names)
-        self._where = [(s, i) for s, p in enumerate(planes) for i in range(len(p))]
+    def __init__(self, shards: Sequence[Shard], seed: int, variants: int = 8) -> None:
+        self._planes = [torch.from_numpy(planes) for planes, _, _ in shards]
+        self._names = np.concatenate([names for _, names, _ in shards])
+        self._figures = np.concatenate([figures for _, _, figures in shards])
+        self._boxes = np.concatenate([thing_boxes(planes[:, 0]) for planes, _, _ in shards])
+        self._where = [(s, i) for s, shard in enumerate(shards) for i in range(len(shard[0]))]
         self._rng = np.random.default_rng(seed)
         self._noise = torch.Generator().manual_seed(seed)
-        self._painter = Painter(self._rng)
+        self._variants = variants
+        self._painter = Painter(self._rng, variants)
         self._order: list[int] = []
 
     def __len__(self) -> int:
@@ -59,13 +66,27 @@ class Batches:
 
     def refresh(self) -> None:
         """Draws new looks to paint with."""
-        self._painter = Painter(self._rng)
+        self._painter = Painter(self._rng, self._variants)
 
-    def draw(self, count: int, size: int, *, plain: bool = False) -> Batch:
+    def draw(
+        self,
+        count: int,
+        size: int,
+        *,
+        plain: bool = False,
+        close: float = 0.5,
+        bent: float = 0.0,
+        photographed: float = 1.0,
+        shown_on: tuple[float, float] = USUALLY_SHOWN,
+    ) -> Batch:
         """The next ``count`` pictures at ``size`` x ``size`` pixels.
 
         Args:
             plain: whole pictures in order, without crops, flips, noise or blur (for evaluation).
+            close: probability that a picture is cropped close around one of its things.
+            bent: probability that a picture is turned, stretched and sheared.
+            photographed: probability that light, lens and sensor spoil the batch.
+            shown_on: see `Painter.paint`.
         """
         rng = self._rng
         if len(self._order) < count:
@@ -73,29 +94,32 @@ class Batches:
             self._order += fresh.tolist()
         chosen, self._order = self._order[:count], self._order[count:]
         names = self._names[chosen]
-        rows, colours = self._painter.paint(names)
+        paint = self._painter.paint(names, self._figures[chosen], shown_on)
         full = self._planes[0].shape[-1]
-        side = full if plain else int(rng.integers(int(0.62 * full), full + 1))
-        images, slots = [], []
-        cell = ((torch.arange(size // 4) + 0.5) * (side / (size // 4))).long()
+        image, slots = torch.empty(count, 3, size, size), []
+        bend = bends(count, bent, rng)
+        cells = F.affine_grid(bend, [count, 1, size // 4, size // 4], align_corners=False)
         for k, picture in enumerate(chosen):
             shard, index = self._where[picture]
-            y, x = rng.integers(0, full - side + 1, 2)
-            part = self._planes[shard][index, :, y : y + side, x : x + side]
+            top, left, side = 0, 0, full
+            if not plain:
+                near = rng.random() < close
+                box = self._boxes[picture]
+                top, left, side = close_crop(box, full, rng) if near else wide_crop(full, rng)
+            part = self._planes[shard][index, :, top : top + side, left : left + side]
             if not plain and rng.random() < 0.5:
                 part = part.flip(-1)
             part = part.contiguous()
-            images.append(_paint(part, rows[k], _exposure(rng, plain)))
-            slots.append(part[0][cell][:, cell])
-        image = torch.stack(images)
-        if side != size:
-            image = F.interpolate(
-                image, (size, size), mode="bilinear", align_corners=False, antialias=side > size
-            )
-        if not plain:
+            image[k] = _resized(_paint(part, paint.rows[k], _exposure(rng, plain)), size)
+            at = ((cells[k] + 1) * (side / 2)).long().clamp(0, side - 1)
+            slots.append(part[0][at[..., 1], at[..., 0]])
+        if bent > 0 and not plain:
+            where = F.affine_grid(bend, list(image.shape), align_corners=False)
+            image = F.grid_sample(image, where, padding_mode="border", align_corners=False)
+        if not plain and rng.random() < photographed:
             image = self._photograph(image)
         slot = torch.stack(slots).long()
-        return Batch(image.clamp(0, 1), *_labels(slot, names, colours))
+        return Batch(image.clamp(0, 1), *_labels(slot, names, paint))
 
     def _photograph(self, image: Tensor) -> Tensor:
         """What light, lens and sensor do, differently for each picture of a batch."""
@@ -129,6 +153,15 @@ class Batches:
         return image + sigma * noise
 
 
+def _resized(image: Tensor, size: int) -> Tensor:
+    side = image.shape[-1]
+    if side == size:
+        return image
+    return F.interpolate(
+        image[None], (size, size), mode="bilinear", align_corners=False, antialias=side > size
+    )[0]
+
+
 def _exposure(rng: np.random.Generator, plain: bool) -> float:
     return 0.85 if plain else float(np.exp(rng.normal(-0.2, 0.25)))
 
@@ -152,26 +185,34 @@ def _paint(planes: Tensor, rows: np.ndarray, exposure: float) -> Tensor:
     return linear.clamp_(0, 1).sqrt_().reshape(3, side, side)
 
 
-def _labels(slot: Tensor, names: np.ndarray, colours: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+def _labels(slot: Tensor, names: np.ndarray, paint: Paint) -> tuple[Tensor, ...]:
+    """Name, colour, material and number of the thing, each (B, h, w), of (B, h, w) slots."""
     batch, parts = len(slot), len(PART_NAMES)
     name_of = torch.full((batch, SLOTS), BACKGROUND)
-    colour_of = torch.full((batch, SLOTS), -1)
-    thing_of = torch.zeros((batch, SLOTS), dtype=torch.long)
     name_of[:, 1] = TABLE
-    colour_of[:, 1] = torch.from_numpy(colours[:, 0])
     code = torch.from_numpy(names.astype(np.int64))
     name_of[:, FIRST_SLOT:] = code.repeat_interleave(parts, 1)
-    # The other parts (stem, pages, cap ...) have colours of their own; only the body has the named.
-    body = torch.full((batch, MAX_THINGS, parts), -1)
-    body[:, :, 0] = torch.from_numpy(colours[:, 1:])
-    colour_of[:, FIRST_SLOT:] = body.reshape(batch, -1)
+    thing_of = torch.zeros((batch, SLOTS), dtype=torch.long)
     thing_of[:, FIRST_SLOT:] = torch.arange(1, MAX_THINGS + 1).repeat_interleave(parts)
-    flat = slot.reshape(batch, -1)
-    return tuple(  # type: ignore[return-value]
-        table.gather(1, flat).reshape(slot.shape) for table in (name_of, colour_of, thing_of)
+    tables = (
+        name_of,
+        _of_bodies(paint.colours, NO_WORD),
+        _of_bodies(paint.materials, UNKNOWN),
+        thing_of,
     )
+    flat = slot.reshape(batch, -1)
+    return tuple(table.gather(1, flat).reshape(slot.shape) for table in tables)
 
 
-def colour_count() -> int:
-    """Number of colours a label can name."""
-    return len(colour_names())
+def _of_bodies(values: np.ndarray, elsewhere: int) -> Tensor:
+    """(B, SLOTS) of the (B, 1 + MAX_THINGS) values of the table and the things' bodies.
+
+    The other parts (stem, pages, cap ...) have paint of their own; only the body has the named.
+    """
+    batch, parts = len(values), len(PART_NAMES)
+    slots = torch.full((batch, SLOTS), elsewhere)
+    slots[:, 1] = torch.from_numpy(values[:, 0])
+    body = torch.full((batch, MAX_THINGS, parts), elsewhere)
+    body[:, :, 0] = torch.from_numpy(values[:, 1:])
+    slots[:, FIRST_SLOT:] = body.reshape(batch, -1)
+    return slots

@@ -1,14 +1,12 @@
-"""Figures of a teacher on held-out generated pictures and on labelled photos."""
+"""Figures of a teacher on held-out generated pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dff.teachers.base import Teacher
@@ -22,12 +20,14 @@ class Figures:
 
     Attributes:
         name_iou: IoU of each name and place, argmax over all of them, pixels pooled.
-        phrase_iou: mean over (picture, phrase) pairs of IoU, argmax over the phrases of the things
-            in the picture and the places.
+        phrase_iou: mean over (picture, phrase) pairs of IoU, argmax over the "colour name" phrases
+            of the things in the picture and the places.
         leak: (names, names) share of the pixels of thing j that query i selects against the
             canonical phrases at 0.5; the diagonal is recall.
         leak_table: (names,) the same for the table's pixels.
-        colour_accuracy: argmax over colours on pixels with a colour to name.
+        single_iou: mean over names of the IoU of what a name alone selects.
+        colour_accuracy: argmax over colours on pixels of things with a colour to name.
+        material_accuracy: argmax over materials on pixels of things with a material to name.
     """
 
     name_iou: dict[str, float]
@@ -36,6 +36,7 @@ class Figures:
     leak_table: np.ndarray
     single_iou: float
     colour_accuracy: float
+    material_accuracy: float
 
     @property
     def names_miou(self) -> float:
@@ -45,7 +46,7 @@ class Figures:
     def summary(self) -> dict[str, float]:
         """The headline numbers."""
         away = ~np.eye(len(self.leak), dtype=bool)
-        things = list(self.name_iou.values())[:-2]
+        things = list(self.name_iou.values())[: len(self.leak)]
         return {
             "names_miou": self.names_miou,
             "things_miou": float(np.mean(things)),
@@ -54,8 +55,10 @@ class Figures:
             "recall_at_half": float(np.diag(self.leak).mean()),
             "leak_mean": float(self.leak[away].mean()),
             "leak_max": float(self.leak[away].max()),
+            "leaks_above_tenth": float((self.leak[away] > 0.1).sum()),
             "leak_table_mean": float(self.leak_table.mean()),
             "colour_accuracy": self.colour_accuracy,
+            "material_accuracy": self.material_accuracy,
         }
 
 
@@ -66,13 +69,12 @@ def measure(
     names, colours = vocabulary.names, vocabulary.colours
     labels = [*names, *vocabulary.places]
     words = teacher.encode_text(labels)
-    tints = teacher.encode_text(colours)
     neutral = teacher.encode_text(teacher.canonical_phrases)
     every = teacher.encode_text([f"{c} {n}" for n in names for c in colours])
     count = len(labels)
     confusion = torch.zeros(count, count)
     chosen, total = torch.zeros(count, count), torch.zeros(count)
-    ious, right, coloured = [], 0, 0
+    ious: list[float] = []
     for batch, feature in zip(batches, features, strict=True):
         score = feature @ words.t()
         guess = score.argmax(-1)
@@ -83,10 +85,6 @@ def measure(
             mine = batch.name == j
             total[j] += mine.sum()
             chosen[:, j] += selected[mine].sum(0)
-        known = batch.colour >= 0
-        thing = batch.thing > 0
-        right += ((feature @ tints.t()).argmax(-1) == batch.colour)[known & thing].sum().item()
-        coloured += int((known & thing).sum())
         for b in range(len(feature)):
             ious += _phrase_ious(batch, feature[b], b, every, words[len(names) :], len(colours))
     hit = confusion.diag()
@@ -101,8 +99,29 @@ def measure(
         leak=share[:things, :things],
         leak_table=share[:things, things],
         single_iou=float(single[:things].mean()),
-        colour_accuracy=right / max(coloured, 1),
+        colour_accuracy=_accuracy([b.colour for b in batches], batches, features, teacher, colours),
+        material_accuracy=_accuracy(
+            [b.material for b in batches], batches, features, teacher, vocabulary.materials
+        ),
     )
+
+
+def _accuracy(
+    labels: Sequence[Tensor],
+    batches: Sequence[Batch],
+    features: Sequence[Tensor],
+    teacher: Teacher,
+    words: Sequence[str],
+) -> float:
+    """Share of the things' pixels with a word that get the right one."""
+    if not words:
+        return float("nan")
+    text, right, count = teacher.encode_text(words), 0, 0
+    for label, batch, feature in zip(labels, batches, features, strict=True):
+        mine = (label >= 0) & (batch.thing > 0)
+        right += int(((feature[mine] @ text.t()).argmax(-1) == label[mine]).sum())
+        count += int(mine.sum())
+    return right / max(count, 1)
 
 
 def _phrase_ious(
@@ -143,54 +162,3 @@ def leak_markdown(figures: Figures, names: Sequence[str]) -> str:
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {100 * figures.leak_table[i]:.0f} |")
     return "\n".join(lines)
-
-
-def photo_figures(teacher: Teacher, scene: Path, long_side: int = 806) -> dict[str, float]:
-    """IoU on the labelled fruit photos, beside a hue rule; empty where the photos are not there.
-
-    ``argmax_*``: argmax over apple, banana, table. ``single_*``: the word alone against the
-    canonical phrases. ``hue_*``: saturation > 0.35 and value > 0.2; apple if the hue is below 20 or
-    above 330 degrees, banana if between 30 and 90.
-    """
-    masks = sorted((scene / "labels").glob("*.png"))
-    words = teacher.encode_text(["apple", "banana", "table"])
-    neutral = teacher.encode_text(teacher.canonical_phrases)
-    sums: dict[str, list[float]] = {}
-    leak = {"apple_on_banana": [0.0, 0.0], "banana_on_apple": [0.0, 0.0]}
-
-    def add(key: str, guess: np.ndarray, truth: np.ndarray) -> None:
-        pair = sums.setdefault(key, [0.0, 0.0])
-        pair[0] += float((guess & truth).sum())
-        pair[1] += float((guess | truth).sum())
-
-    for mask in masks:
-        label = np.asarray(Image.open(mask))
-        photo = Image.open(scene / "images" / f"{mask.stem}.jpg").convert("RGB")
-        if max(photo.size) != long_side:
-            factor = long_side / max(photo.size)
-            photo = photo.resize([round(s * factor) for s in photo.size], Image.Resampling.BOX)
-        image = torch.from_numpy(np.asarray(photo, dtype=np.float32) / 255)
-        feature = teacher.encode_image(image)
-        height, width = label.shape
-        up = torch.nn.functional.interpolate(
-            feature.permute(2, 0, 1)[None], (height, width), mode="bilinear", align_corners=False
-        )[0].permute(1, 2, 0)
-        score = up @ words.t()
-        guess = score.argmax(-1).numpy()
-        single = (score > (up @ neutral.t()).amax(-1, keepdim=True)).numpy()
-        hsv = np.asarray(photo.resize((width, height)).convert("HSV"), dtype=np.float32)
-        hue, strong = hsv[..., 0] * 360 / 255, (hsv[..., 1] > 90) & (hsv[..., 2] > 51)
-        rule = {
-            "apple": strong & ((hue < 20) | (hue > 330)),
-            "banana": strong & (abs(hue - 60) < 30),
-        }
-        for k, name in enumerate(("apple", "banana")):
-            truth = label == k + 1
-            add(f"argmax_{name}", guess == k, truth)
-            add(f"single_{name}", single[..., k], truth)
-            add(f"hue_{name}", rule[name], truth)
-        for k, key, other in ((0, "apple_on_banana", 2), (1, "banana_on_apple", 1)):
-            leak[key][0] += float(single[..., k][label == other].sum())
-            leak[key][1] += float((label == other).sum())
-    result = {key: a / max(b, 1.0) for key, (a, b) in sums.items()}
-    return result | {f"leak_{key}": a / max(b, 1.0) for key, (a, b) in leak.items()}

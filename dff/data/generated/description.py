@@ -6,14 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dff.data.generated.colours import Colour, colour_names
 from dff.data.generated.layout import SceneObject, arrange, footprint, sample_pose
-from dff.data.generated.materials import (
-    Colour,
-    Look,
-    colour_names,
-    natural_colours,
-    sample_look,
-)
+from dff.data.generated.materials import Look, natural_colours, sample_look
 from dff.data.generated.objects import object_names
 from dff.errors import DffError
 
@@ -147,7 +142,7 @@ def describe_scene(seed: int = 0, num_objects: int = 8, detail: int = 40) -> Sce
     return SceneDescription(objects, light, seed, table_half=float(max(2.4, reach + 0.4)))
 
 
-_BODY_COLOURED = ("inside", "handle", "dough", "lid")
+_BODY_COLOURED = ("inside", "handle", "dough", "lid", "belly")
 
 
 def _one_coloured(look: Look) -> Look:

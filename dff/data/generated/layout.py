@@ -50,7 +50,7 @@ class SceneObject:
     @property
     def phrase(self) -> str:
         """What a person would call it, such as "red apple"."""
-        return f"{self.look.colour} {self.name}"
+        return f"{self.look.colour} {self.name}" if self.look.colour else self.name
 
     def geometry(self) -> Geometry:
         """Its triangles in the world; ``face_owner`` is the instance."""

@@ -1,8 +1,8 @@
 """Randomised pictures for training a teacher: geometry is cast once, paint is chosen later.
 
 A picture is kept as five bytes a pixel: which surface is seen (a *slot*: background, table, or part
-p of thing i), how much light falls on it, how much is mirrored, and two pattern values. `Painter`
-turns such buffers into any number of differently coloured pictures.
+p of thing i), how much light falls on it, how much is mirrored, and two pattern values. A
+`painter.Painter` turns such buffers into any number of differently coloured pictures.
 """
 
 from __future__ import annotations
@@ -13,17 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dff.data.generated.layout import SceneObject, arrange, footprint, sample_pose
-from dff.data.generated.materials import (
-    ROW_LENGTH,
-    Material,
-    colour_names,
-    pattern_values,
-    plain,
-    sample_colour,
-    sample_look,
-    sample_pattern,
-)
+from dff.data.generated.materials import sample_look
 from dff.data.generated.objects import PART_NAMES, object_names
+from dff.data.generated.patterns import FIGURES, Pattern, pattern_values, sample_pattern
 from dff.data.generated.raycast import Geometry, RayCaster, interpolate, merge
 
 Array = NDArray[np.float64]
@@ -42,11 +34,15 @@ class Buffers:
     Attributes:
         planes: (5, H, W) uint8: slot, light, mirror, first and second pattern value. Light is
             stored as ``255 sqrt(light / LIGHT_RANGE)``, mirrored light likewise in [0, 1].
+            Where a thing is of metal, light is what it mirrors of its surroundings instead.
         names: (MAX_THINGS,) index into `object_names` of each thing, -1 where there is none.
+        figures: (1 + MAX_THINGS,) index into `FIGURES` of the table's pattern and each thing's, -1
+            where there is no thing.
     """
 
     planes: Bytes
     names: NDArray[np.int8]
+    figures: NDArray[np.int8]
 
 
 def table_geometry(half: float, cells: int, owner: int = 0, part: int = 0) -> Geometry:
@@ -90,12 +86,14 @@ def render_buffers(
     codes = np.full(MAX_THINGS, -1, np.int8)
     codes[: len(names)] = [object_names().index(name) for name in names]
     patterns = [sample_pattern(rng, flat=True)] + [sample_pattern(rng) for _ in names]
-    sky = sample_pattern(rng)
+    figures = np.full(1 + MAX_THINGS, -1, np.int8)
+    figures[: len(patterns)] = [FIGURES.index(pattern.figure) for pattern in patterns]
+    sky = sample_pattern(rng, figure="soft")
     result = []
     for _ in range(views):
         origin, directions = _camera(things, rng, size)
         planes = _trace(caster, openness, patterns, sky, origin, directions, rng)
-        result.append(Buffers(planes.reshape(5, size, size), codes))
+        result.append(Buffers(planes.reshape(5, size, size), codes, figures))
     return result
 
 
@@ -134,10 +132,14 @@ def _things(names: list[str], rng: np.random.Generator) -> list[SceneObject]:
 def _camera(things: list[SceneObject], rng: np.random.Generator, size: int) -> tuple[Array, Array]:
     """Camera centre (3,) and (size * size, 3) unit ray directions."""
     chosen = things[int(rng.integers(len(things)))]
-    target = np.array(chosen.position) + [0, 0, 0.35] + rng.normal(size=3) * [0.25, 0.25, 0.1]
+    points = chosen.geometry().vertices
+    low, high = points.min(0), points.max(0)
+    extent = float(np.linalg.norm(high - low) * 0.8)
+    target = (low + high) / 2 + rng.normal(size=3) * extent * [0.22, 0.22, 0.1]
     half = np.tan(np.radians(rng.uniform(28, 65)) / 2)
-    share = rng.uniform(0.2, 0.62)
-    away = 1.0 / (share * 2 * half)
+    # The chosen thing fills this share of the picture's width.
+    share = rng.uniform(0.3, 0.8)
+    away = extent / (share * 2 * half)
     # Low views as well as high ones, but few straight down.
     lift = np.radians(rng.uniform(8, 72))
     turn = rng.uniform(0, 2 * np.pi)
@@ -160,8 +162,8 @@ def _camera(things: list[SceneObject], rng: np.random.Generator, size: int) -> t
 def _trace(
     caster: RayCaster,
     openness: Array,
-    patterns: list,
-    sky,
+    patterns: list[Pattern],
+    sky: Pattern,
     origin: Array,
     directions: Array,
     rng: np.random.Generator,
@@ -201,6 +203,9 @@ def _trace(
         fill[2] = abs(fill[2])
         fill /= np.linalg.norm(fill)
         light += rng.uniform(0.1, 0.4) * np.maximum((bumped * fill).sum(1), 0) * open_
+    metal = np.isin(owner, [k for k, pattern in enumerate(patterns) if pattern.figure == "metal"])
+    seen = _mirrored(normal[metal], view[metal], key, rng)
+    light[metal] = seen * (0.25 + 0.75 * open_[metal]) * max(1.2 * strength, 0.8)
     middle = key - view
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
     mirror = (
@@ -227,6 +232,27 @@ def _trace(
     return planes
 
 
+def _mirrored(normal: Array, view: Array, key: Array, rng: np.random.Generator) -> Array:
+    """(N,) light that polished metal with these normals mirrors towards the viewer.
+
+    The surroundings are a floor, a dark rim at the horizon, a ceiling that brightens upwards, the
+    key light and a few windows; a rough surface sees them blurred.
+    """
+    way = view - 2 * (normal * view).sum(1, keepdims=True) * normal
+    blur = rng.uniform(0.05, 0.3)
+    up = way[:, 2]
+    above = 0.5 + 0.5 * np.tanh(up / blur)
+    floor, ceiling = rng.uniform(0.25, 0.8), rng.uniform(0.35, 0.8)
+    light = floor * (1 - above) + (ceiling + 0.5 * np.maximum(up, 0)) * above
+    light *= 1 - rng.uniform(0.3, 0.8) * np.exp(-(((up - 0.05) / (0.6 * blur + 0.08)) ** 2))
+    for k in range(int(rng.integers(2, 5))):
+        window = key if k == 0 else rng.normal(size=3)
+        window = window / np.linalg.norm(window)
+        sharp = rng.uniform(4.0, 40.0)
+        light += rng.uniform(0.4, 1.3) * np.exp(sharp * (way @ window - 1))
+    return light
+
+
 def _bumps(points: Array, rng: np.random.Generator) -> Array:
     """(N, 3) tilt of the normal of an embossed or woven cloth."""
     pitch, depth = rng.uniform(25, 70), rng.uniform(0.1, 0.6)
@@ -238,94 +264,3 @@ def _bumps(points: Array, rng: np.random.Generator) -> Array:
     dv = depth * np.sin(pitch * u) * np.cos(pitch * v)
     x, y = du * np.cos(turn) - dv * np.sin(turn), du * np.sin(turn) + dv * np.cos(turn)
     return np.stack([x, y, np.zeros_like(x)], 1)
-
-
-class NameDeck:
-    """Deals names so that every name comes up equally often."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._deck: list[str] = []
-
-    def deal(self, count: int) -> list[str]:
-        """The next ``count`` names."""
-        while len(self._deck) < count:
-            self._deck += [str(name) for name in self._rng.permutation(object_names())]
-        dealt, self._deck = self._deck[:count], self._deck[count:]
-        return dealt
-
-
-class Painter:
-    """Draws paint for batches of buffers.
-
-    Args:
-        rng: source of the paint.
-        variants: looks kept ready for each name and colour.
-    """
-
-    def __init__(self, rng: np.random.Generator, variants: int = 24) -> None:
-        self._rng = rng
-        names, colours = object_names(), colour_names()
-        self._variants = variants
-        # Column 0: a look from the world; column 1 + c: painted in colour c.
-        shape = (len(names), 1 + len(colours), variants, len(PART_NAMES), ROW_LENGTH)
-        self._rows = np.zeros(shape, np.float32)
-        self._colour = np.zeros(shape[:3], np.int64)
-        for n, name in enumerate(names):
-            for c, colour in enumerate((None, *colours)):
-                for v in range(variants):
-                    look = sample_look(name, rng, colour)
-                    self._rows[n, c, v] = look.table()
-                    self._colour[n, c, v] = colours.index(look.colour)
-
-    def paint(self, names: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Chooses paint for B pictures.
-
-        Args:
-            names: (B, MAX_THINGS) as in `Buffers.names`.
-
-        Returns:
-            (B, SLOTS, ROW_LENGTH) material rows, and (B, 1 + MAX_THINGS) colour index of the table
-            and of each thing, -1 where there is no one colour.
-        """
-        rng, batch, colours = self._rng, len(names), colour_names()
-        natural = rng.random((batch, MAX_THINGS)) < np.where(rng.random((batch, 1)) < 0.5, 0.7, 0.1)
-        # Few colours to a picture, so that neighbours often share one.
-        palette = rng.integers(0, len(colours), (batch, 6))
-        width = rng.integers(1, 7, (batch, 1))
-        pick = (rng.random((batch, MAX_THINGS)) * width).astype(int)
-        column = np.where(natural, 0, 1 + np.take_along_axis(palette, pick, 1))
-        variant = rng.integers(0, self._variants, (batch, MAX_THINGS))
-        code = np.maximum(names, 0)
-        rows = np.zeros((batch, SLOTS, ROW_LENGTH), np.float32)
-        rows[:, FIRST_SLOT:] = self._rows[code, column, variant].reshape(batch, -1, ROW_LENGTH)
-        labels = np.full((batch, 1 + MAX_THINGS), -1)
-        labels[:, 1:] = np.where(names >= 0, self._colour[code, column, variant], -1)
-        for b in range(batch):
-            rows[b, BACKGROUND_SLOT] = self._surface(rng)[0].row()
-            material, colour = self._surface(rng)
-            rows[b, TABLE_SLOT] = material.row()
-            labels[b, 0] = -1 if colour is None else colours.index(colour)
-        return rows, labels
-
-    @staticmethod
-    def _surface(rng: np.random.Generator) -> tuple[Material, str | None]:
-        """Paint of a table or a wall, and its colour where it has one."""
-        if rng.random() < 0.25:
-            return plain(sample_colour("white", rng), rng.uniform(0, 0.3)), "white"
-        colour = str(rng.choice(colour_names()))
-        first = sample_colour(colour, rng)
-        gloss = float(rng.uniform(0, 0.4))
-        if rng.random() < 0.35:
-            return plain(first, gloss), colour
-        mild = rng.random() < 0.75
-        if mild:
-            factor = rng.uniform(0.7, 1.0)
-            second = (first[0] * factor, first[1] * factor, first[2] * factor)
-        else:
-            second = sample_colour(str(rng.choice(colour_names())), rng)
-        weight = rng.random()
-        row = Material(
-            first, second, weight, 1 - weight, rng.uniform(0.3, 0.7), rng.uniform(1, 15), gloss
-        )
-        return row, colour if mild else None

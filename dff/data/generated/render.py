@@ -10,15 +10,10 @@ from numpy.typing import NDArray
 
 from dff.data.generated.cameras import Camera
 from dff.data.generated.description import SceneDescription
-from dff.data.generated.materials import (
-    Material,
-    Pattern,
-    paint,
-    pattern_values,
-    sample_pattern,
-)
 from dff.data.generated.objects import object_names
+from dff.data.generated.patterns import Pattern, pattern_values, sample_pattern
 from dff.data.generated.raycast import Geometry, Hits, RayCaster, interpolate, merge
+from dff.data.generated.rule import Material, paint
 
 Array = NDArray[np.float64]
 

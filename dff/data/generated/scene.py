@@ -26,7 +26,7 @@ from dff.data.generated.description import SceneDescription, describe_scene
 from dff.data.generated.render import View, class_names, render_views
 from dff.errors import DffError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dff.data.generated.pictures import NameDeck, render_buffers
+from dff.data.generated.decks import NameDeck
+from dff.data.generated.pictures import render_buffers
 
 
 def write_shard(path: Path, count: int, seed: int, *, views: int = 3, size: int = 192) -> None:
-    """Writes ``count`` pictures as an ``.npz`` with ``planes`` (N, 5, H, W) and ``names`` (N, K).
+    """Writes ``count`` pictures as an ``.npz`` with ``planes`` (N, 5, H, W), ``names`` (N, K) and
+    ``figures`` (N, 1 + K).
 
     Args:
         path: the file; it appears only once complete.
@@ -24,7 +26,7 @@ def write_shard(path: Path, count: int, seed: int, *, views: int = 3, size: int 
     deck = NameDeck(rng)
     buffers = []
     while len(buffers) < count:
-        buffers += render_buffers(deck.deal(int(rng.integers(2, 7))), rng, views=views, size=size)
+        buffers += render_buffers(deck.deal(int(rng.integers(2, 6))), rng, views=views, size=size)
     buffers = buffers[:count]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -33,11 +35,12 @@ def write_shard(path: Path, count: int, seed: int, *, views: int = 3, size: int 
             file,
             planes=np.stack([b.planes for b in buffers]),
             names=np.stack([b.names for b in buffers]),
+            figures=np.stack([b.figures for b in buffers]),
         )
     part.replace(path)
 
 
-def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """``planes`` (N, 5, H, W) uint8 and ``names`` (N, K) int8 of a shard."""
+def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A shard's ``planes`` (N, 5, H, W) uint8, ``names`` (N, K) and ``figures`` (N, 1 + K) int8."""
     with np.load(path) as data:
-        return data["planes"], data["names"]
+        return data["planes"], data["names"], data["figures"]

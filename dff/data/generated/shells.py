@@ -110,7 +110,9 @@ def ellipsoid(
     return Shell(shell.vertices * np.asarray(radii) + np.asarray(centre), shell.faces, part)
 
 
-def block(low: Sequence[float], high: Sequence[float], part: str, cells: int = 4) -> Shell:
+def block(
+    low: Sequence[float] | Array, high: Sequence[float] | Array, part: str, cells: int = 4
+) -> Shell:
     """An axis-aligned box with flat faces (its vertices are doubled along the edges).
 
     The faces are divided into ``cells`` x ``cells``, so that light given per vertex can vary.
