@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from nerfstudio.models.base_model import Model
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
-from torch import distributed
+from torch import Tensor, distributed
 from torch.cuda.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
@@ -118,7 +118,34 @@ class DFFPipeline(VanillaPipeline):
                 (line.strip() for line in str(error).splitlines()[1:]), str(error).splitlines()[0]
             )
             raise DffError(f"the checkpoint does not fit this configuration: {first}") from error
+        self._check_bases()
         self.to(torch.device(self.device))
+
+    def _check_bases(self) -> None:
+        """Going on with training: the cache must give what the heads were trained on.
+
+        Raises:
+            DffError: it gives coefficients on another basis, or none where there were some.
+        """
+        field = self.dff_model.feature_field
+        for name, maps in self.datamanager.features.items():
+            basis = None if field is None else field.head(name).basis
+            if basis is None and maps.basis is None:
+                continue
+            if basis is None or maps.basis is None or not _same(basis, maps.basis):
+                here, there = (
+                    "whole features" if each is None else f"{len(each)} coefficients"
+                    for each in (maps.basis, basis)
+                )
+                raise DffError(
+                    f"this checkpoint was trained on {there} of teacher '{name}', the cache gives "
+                    f"{here}, or on another basis: give the same "
+                    "--pipeline.datamanager.feature-pca and feature cache, or train from the start"
+                )
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first.cpu(), second.cpu(), atol=1e-5)
 
 
 def _present_name(key: str, record: CheckpointRecord) -> str:

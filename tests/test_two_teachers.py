@@ -120,3 +120,20 @@ def test_coefficients_give_the_same_inner_products_within_the_subspace():
     inside = (hidden @ head.weight.T).norm(dim=-1).double()
     torch.testing.assert_close(inside, coefficients.norm(dim=-1), rtol=1e-4, atol=1e-5)
     assert head.weight.shape == (11, 6)
+
+
+def test_going_on_wants_the_basis_it_was_trained_on(
+    shared_capture, train_small, tmp_path, colour_teacher, small
+):
+    """Coefficients on another basis would be wrong targets, in silence."""
+    train_small(shared_capture, tmp_path, 4, feature_pca=3)
+    on = train_small(shared_capture, tmp_path, 6, feature_pca=3)  # the same cache: goes on
+    scene = load(on, device="cpu")
+    assert scene.model.teacher_records[0].components == 3
+    head = scene.model.feature_field.head("colour")
+    assert head.basis.shape == (3, 5)
+    torch.testing.assert_close(head.basis @ head.basis.T, torch.eye(3), atol=1e-5, rtol=0)
+    for pca in (2, None):
+        with pytest.raises(DffError, match="trained on 3 coefficients") as raised:
+            train_small(shared_capture, tmp_path, 8, feature_pca=pca)
+        assert "\n" not in str(raised.value)

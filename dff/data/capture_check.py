@@ -10,7 +10,7 @@ import torch
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from numpy.typing import NDArray
 
-from dff.data.images import image_size
+from dff.data.images import trainable_image_size
 from dff.errors import DffError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -51,7 +51,7 @@ def check_capture(outputs: DataparserOutputs, *, least: int = 2) -> None:
         raise DffError("a focal length is not a number above 0: check fl_x and fl_y")
     heights, widths = cameras.height.flatten().tolist(), cameras.width.flatten().tolist()
     for file, height, width in zip(files, heights, widths, strict=True):
-        found = image_size(file)
+        found = trainable_image_size(file)
         # A dataparser may round sizes it computed from a downscale factor.
         if abs(found[0] - height) > 1 or abs(found[1] - width) > 1:
             raise DffError(

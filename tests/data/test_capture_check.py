@@ -31,7 +31,7 @@ def open_manager(data: Path, cache: Path, teacher: str | None = "colour", mode: 
     config = DFFDataManagerConfig(
         data=data,
         dataparser=NerfstudioDataParserConfig(),
-        teacher=teacher,
+        teachers=() if teacher is None else (teacher,),
         feature_cache=cache,
         train_num_rays_per_batch=64,
     )
