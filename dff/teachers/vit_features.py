@@ -40,7 +40,12 @@ class VitFeatures(nn.Module):
         super().__init__()
         name = type(vit).__name__
         projection = getattr(getattr(vit, "patch_embed", None), "proj", None)
-        if not isinstance(projection, nn.Conv2d) or not all(hasattr(vit, n) for n in _NEEDED):
+        if (
+            not isinstance(projection, nn.Conv2d)
+            or projection.in_channels != 3
+            or not all(hasattr(vit, n) for n in _NEEDED)
+            or any("relative_position" in n for n, _ in vit.named_parameters())
+        ):
             raise DffError(f"{name} is no vision transformer with one grid of patches: name a ViT")
         if getattr(vit, "dist_token", None) is not None:
             raise DffError(f"{name} has a distillation token, which is not supported: name a ViT")
@@ -60,6 +65,11 @@ class VitFeatures(nn.Module):
         self.facet: Facet = facet
         if facet not in ("token", "key", "query", "value"):
             raise DffError(f"there is no facet '{facet}': token, key, query or value")
+        block = self.vit.blocks[self.layer]
+        if facet != "token" and (not hasattr(block, "attn") or "Post" in type(block).__name__):
+            raise DffError(
+                f"blocks of type {type(block).__name__} do not give the facet '{facet}': use token"
+            )
 
     @property
     def dim(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dff.errors import DffError
 from dff.teachers.hub import hub_file, is_reachable, one_line
@@ -52,13 +52,14 @@ def installed_name(asked: str) -> str:
     architecture, _, tag = asked.partition(".")
     candidates = [asked]
     if tag:
-        candidates += [f"{architecture}_{tag.split('_')[0]}", architecture]
+        # Never the bare architecture: its weights are others than those that were asked for.
+        candidates.append(f"{architecture}_{tag.split('_')[0]}")
     for suffix in ("_dino", "_mae", "_sam"):
         if asked.endswith(suffix):
             candidates.append(asked[: -len(suffix)] + "." + suffix[1:])
     tagged = set(_list(pretrained=True))
     plain = set(_list())
-    for name in candidates[:1] + candidates[-1:] + candidates[1:]:
+    for name in candidates[:1] + candidates[:0:-1]:
         if name in tagged and (name in plain or "." in name):
             return name
     for name in candidates:
@@ -130,6 +131,7 @@ def fill(source: VitSource, path: Path) -> nn.Module:
         DffError: the file cannot be read, or is of another network.
     """
     tensors = {_plain(name): value for name, value in read_weights(path, "dino").items()}
+    _check_patches(source, tensors, path)
     convert = getattr(sys.modules[type(source.network).__module__], "checkpoint_filter_fn", None)
     kept = {n: t for n, t in tensors.items() if n == "mask_token" or not _is_unused(n)}
     try:
@@ -141,6 +143,25 @@ def fill(source: VitSource, path: Path) -> nn.Module:
     kept = {n: t.float() if t.is_floating_point() else t for n, t in kept.items()}
     load_strictly(source.network, kept, f"{path} for {source.name}", UNUSED)
     return source.network
+
+
+def _check_patches(source: VitSource, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse other patches: timm's conversion would resample them without a word."""
+    wanted = source.network.state_dict()
+    for name in ("patch_embed.proj.weight", "pos_embed"):
+        given, own = tensors.get(name), wanted.get(name)
+        if given is None or own is None or given.ndim != own.ndim:
+            continue
+        if name == "pos_embed":
+            # The authors' files may keep the class token's place where timm has none.
+            same = given.shape[1] - own.shape[1] in (0, 1)
+        else:
+            same = given.shape[2:] == own.shape[2:]
+        if not same:
+            raise DffError(
+                f"{path} does not fit {source.name}: {name!r} has shape {tuple(given.shape)}, not "
+                f"{tuple(own.shape)}; name the model that it belongs to"
+            )
 
 
 def _plain(name: str) -> str:

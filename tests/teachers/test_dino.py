@@ -115,6 +115,8 @@ def test_wrong_files_are_one_line_each(weights, tmp_path):
     state = timm_state(weights)
     del state["blocks.3.norm1.weight"]
     save_file(state, str(tmp_path / "missing.safetensors"))
+    other = {**timm_state(weights), "patch_embed.proj.weight": torch.zeros(192, 3, 8, 8)}
+    save_file(other, str(tmp_path / "patches.safetensors"))
     save_file({**state, "more": torch.zeros(2)}, str(tmp_path / "more.safetensors"))
     for path, model, says in (
         (tmp_path / "none.safetensors", TINY, "no such file"),
@@ -124,6 +126,9 @@ def test_wrong_files_are_one_line_each(weights, tmp_path):
         (weights, "vit_small_patch16_224", "another shape"),
         (weights, "resnet18", "no vision transformer"),
         (weights, "vit_tinny_patch16_224", "has no model .*did you mean"),
+        (weights, "vit_tiny_patch16_224.dinoo", "has no model"),
+        (weights, "vit_tiny_patch16_384", "does not fit"),
+        (tmp_path / "patches.safetensors", TINY, "does not fit"),
     ):
         with pytest.raises(DffError, match=says) as raised:
             DinoTeacher.load(DinoOptions(checkpoint=path, model=model))

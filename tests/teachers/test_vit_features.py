@@ -149,3 +149,8 @@ def test_what_is_out_of_range_is_one_line():
         assert "\n" not in str(raised.value)
     with pytest.raises(DffError, match="no vision transformer"):
         VitFeatures(timm.create_model("resnet18", pretrained=False))
+    with pytest.raises(DffError, match="no vision transformer"):
+        VitFeatures(timm.create_model("vit_tiny_r_s16_p8_224", pretrained=False))
+    network.blocks[2] = torch.nn.Identity()  # as timm's parallel blocks: no attention of its own
+    with pytest.raises(DffError, match="use token"):
+        VitFeatures(network, facet="key")
