@@ -9,6 +9,8 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from dff.errors import DffError
+
 CANONICAL_PHRASES: tuple[str, ...] = ("object", "things", "stuff", "texture")
 
 
@@ -77,3 +79,9 @@ class Teacher(abc.ABC):
         Raises:
             DffError: for no phrases, an empty phrase, or words that the teacher cannot know.
         """
+
+
+def check_image(image: Tensor) -> None:
+    """Raises `DffError` for anything but a picture of shape (height, width, 3)."""
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise DffError(f"an image must have shape (height, width, 3), not {tuple(image.shape)}")

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dff.errors import DffError
-from dff.teachers.base import Teacher
+from dff.teachers.base import Teacher, check_image
 from dff.teachers.clip_attention import VARIANTS
 from dff.teachers.clip_towers import dense_tower
 from dff.teachers.clip_weights import ClipSource, find_source, load_model
@@ -115,8 +115,7 @@ class ClipTeacher(Teacher):
         self, image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "grid_height grid_width dim"]:
         """Unit features of an sRGB image in [0, 1]; see `Teacher.encode_image`."""
-        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-            raise DffError(f"an image must have shape (height, width, 3), not {tuple(image.shape)}")
+        check_image(image)
         rows, columns = self.grid_shape(image.shape[0], image.shape[1])
         size = (rows * self._tower.patch[0], columns * self._tower.patch[1])
         x = image.to(self._device, torch.float32).permute(2, 0, 1)[None]

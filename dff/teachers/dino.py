@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dff.errors import DffError
-from dff.teachers.base import Teacher
+from dff.teachers.base import Teacher, check_image
 from dff.teachers.options import DinoOptions
 from dff.teachers.weights_file import fingerprint
 
@@ -109,8 +109,7 @@ class DinoTeacher(Teacher):
         self, image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "grid_height grid_width dim"]:
         """Unit features of an sRGB image in [0, 1]; see `Teacher.encode_image`."""
-        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-            raise DffError(f"an image must have shape (height, width, 3), not {tuple(image.shape)}")
+        check_image(image)
         x = image.to(self._device, torch.float32).permute(2, 0, 1)[None]
         x = F.interpolate(
             x,

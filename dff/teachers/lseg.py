@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dff.errors import DffError
-from dff.teachers.base import Teacher
+from dff.teachers.base import Teacher, check_image
 from dff.teachers.lseg_checkpoint import PREFIX, read_network
 from dff.teachers.lseg_multi_scale import SCALES, scaled_size, windows
 from dff.teachers.lseg_resampling import apply_to_axes, cell_average, doubled_twice
@@ -120,8 +120,7 @@ class LSegTeacher(Teacher):
         self, image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "grid_height grid_width dim"]:
         """Unit features of an sRGB image in [0, 1]; see `Teacher.encode_image`."""
-        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-            raise DffError(f"an image must have shape (height, width, 3), not {tuple(image.shape)}")
+        check_image(image)
         x = image.to(self._device, torch.float32).movedim(-1, 0)
         grid = self.grid_shape(x.shape[1], x.shape[2])
         cells = self._many_windows(x, grid) if self._options.multi_scale else self._whole(x, grid)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dff.errors import DffError
-from dff.teachers.base import Teacher
+from dff.teachers.base import Teacher, check_image
 from dff.teachers.mini_network import MULTIPLE, STRIDE, ImageEncoder, TextEncoder
 from dff.teachers.mini_vocabulary import Vocabulary, pad_tokens
 
@@ -163,8 +163,7 @@ class MiniTeacher(Teacher):
         self, image: Float[Tensor, "height width 3"]
     ) -> Float[Tensor, "grid_height grid_width dim"]:
         """Unit features of an sRGB image in [0, 1]; see `Teacher.encode_image`."""
-        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-            raise DffError(f"an image must have shape (height, width, 3), not {tuple(image.shape)}")
+        check_image(image)
         height, width = self._inner_size(image.shape[0], image.shape[1])
         x = image.to(self._device, torch.float32).permute(2, 0, 1)[None]
         x = F.interpolate(
