@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +19,7 @@ from dff.teachers.weights_file import fingerprint
 if TYPE_CHECKING:
     from dff.teachers.vit_features import VitFeatures
 
-PREPROCESSING = 1
+PREPROCESSING = 2
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -72,16 +71,28 @@ class DinoTeacher(Teacher):
             DffError: no such model, layer or stride; no weights, damaged ones, or others.
         """
         from dff.teachers.vit_features import VitFeatures
-        from dff.teachers.vit_weights import fill, find_source, weights_path
+        from dff.teachers.vit_weights import build, fill, find_source, weights_path
 
         source = find_source(options.model)
-        features = VitFeatures(source.network, options.layer, options.facet, options.stride)
-        fill(source, weights_path(source, options.checkpoint))
+        path = weights_path(source, options.checkpoint)
+        # Only now, for building a large network takes minutes and much memory.
+        network = build(source)
+        features = VitFeatures(network, options.layer, options.facet, options.stride)
+        fill(network, source, path)
         mean = tuple(source.config.get("mean") or IMAGENET_MEAN)
         std = tuple(source.config.get("std") or IMAGENET_STD)
-        facts = asdict(options) | {"checkpoint": None, "mean": mean, "std": std}
+        # What the options come to, not how they are written: layer -1 may be layer 11.
+        facts = {
+            "architecture": source.architecture,
+            "layer": features.layer,
+            "facet": features.facet,
+            "stride": features.stride,
+            "long_side": options.long_side,
+            "mean": mean,
+            "std": std,
+        }
         digest = fingerprint(
-            source.network.state_dict(), f"dino {PREPROCESSING} {json.dumps(facts, sort_keys=True)}"
+            network.state_dict(), f"dino {PREPROCESSING} {json.dumps(facts, sort_keys=True)}"
         )
         return DinoTeacher(features, options, mean, std, digest, device)
 

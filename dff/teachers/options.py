@@ -30,7 +30,7 @@ class DinoOptions:
     checkpoint: Path | None = None
     """Weights; by default timm's for the model, from the Hugging Face cache."""
     model: str = "vit_small_patch8_224.dino"
-    """Name of the model in timm."""
+    """Name in timm (vit_small_patch14_reg4_dinov2.lvd142m, vit_small_patch16_dinov3.lvd1689m)."""
     layer: int = -1
     """Block whose features are taken, from 0; -1 is the last."""
     facet: Literal["token", "key", "query", "value"] = "token"
@@ -38,7 +38,7 @@ class DinoOptions:
     stride: int | None = None
     """Pixels between patches; less than the patch size makes them overlap, for a finer map."""
     long_side: int = 448
-    """Pixels of an image's longer side when it enters the network."""
+    """Pixels of an image's longer side when it enters the network, rounded to the stride."""
 
 
 @dataclass(frozen=True)

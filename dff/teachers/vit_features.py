@@ -20,10 +20,13 @@ class VitFeatures(nn.Module):
 
     With ``stride`` below the patch size neighbouring patches overlap (as in arXiv 2112.05814) and
     the image is extended at its borders by ``(patch - stride) / 2`` repeated pixels, so that patch
-    (i, j) is centred on cell (i, j) of side ``stride``.
+    (i, j) is centred on cell (i, j) of side ``stride``. Where that is half a pixel more than a
+    whole number (patch 14, stride 7), patches are cut from the image as it is half a pixel further
+    on, by cubic convolution (Keys 1981, a = -1/2).
 
     Args:
-        vit: a ``VisionTransformer`` or ``Eva`` of timm.
+        vit: a ``VisionTransformer`` or ``Eva`` of timm, made with ``dynamic_img_size`` where its
+            positions are rotations kept for one grid.
         layer: block, counted from 0, or from the end where negative.
         facet: ``token``: what the block gives, after the network's final norm if it is the last
             block; ``key``, ``query``, ``value``: of the block's attention, heads side by side,
@@ -31,7 +34,8 @@ class VitFeatures(nn.Module):
         stride: pixels between patches; None is the patch size.
 
     Raises:
-        DffError: it is no such network, or layer or stride are out of range.
+        DffError: it is no such network, layer or stride are out of range, or its positions are
+            counted in patches and these overlap.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class VitFeatures(nn.Module):
             raise DffError(
                 f"the stride must be from 1 to the patch size {self.patch}, not {stride}"
             )
+        self._check_rope()
         self.layer = layer % blocks
         self.facet: Facet = facet
         if facet not in ("token", "key", "query", "value"):
@@ -74,7 +79,12 @@ class VitFeatures(nn.Module):
     @property
     def dim(self) -> int:
         """Length of a feature."""
-        return int(self.vit.embed_dim)
+        if self.facet == "token":
+            return int(self.vit.embed_dim)
+        attention = self.vit.blocks[self.layer].attn
+        if getattr(attention, "qkv", None) is None:
+            return int(getattr(attention, f"{self.facet[0]}_proj").out_features)
+        return int(attention.qkv.out_features) // 3
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
         """Patches of an image whose sides are multiples of the stride."""
@@ -106,10 +116,11 @@ class VitFeatures(nn.Module):
 
     def _embed(self, images: Tensor, grid: tuple[int, int]) -> Float[Tensor, "batch tokens dim"]:
         embed = self.vit.patch_embed
-        before = (self.patch - self.stride) // 2
-        after = self.patch - self.stride - before
-        if before or after:
-            images = F.pad(images, (before, after, before, after), mode="replicate")
+        edge, odd = divmod(self.patch - self.stride, 2)
+        if odd:
+            images = _at_corners(images)
+        if edge:
+            images = F.pad(images, (edge,) * 4, mode="replicate")
         x = F.conv2d(images, embed.proj.weight, embed.proj.bias, stride=self.stride)
         x = embed.norm(x.flatten(2).transpose(1, 2))
         prefix = [
@@ -127,7 +138,7 @@ class VitFeatures(nn.Module):
         return x if norm is None else norm(x)
 
     def _places(self, grid: tuple[int, int]) -> Tensor | None:
-        """Position embeddings on a grid, bicubic in between; on the trained grid as they are."""
+        """Position embeddings on a grid, as timm's ``resample_abs_pos_embed`` gives them."""
         trained = getattr(self.vit, "pos_embed", None)
         if trained is None:
             return None
@@ -136,13 +147,31 @@ class VitFeatures(nn.Module):
         if grid == own:
             return trained
         table = trained[:, extra:].reshape(1, *own, -1).permute(0, 3, 1, 2)
-        table = F.interpolate(table.float(), grid, mode="bicubic", align_corners=False)
+        table = F.interpolate(
+            table.float(), grid, mode="bicubic", align_corners=False, antialias=True
+        )
         table = table.flatten(2).transpose(1, 2).to(trained)
         return torch.cat([trained[:, :extra], table], dim=1)
 
     @property
     def _mixed(self) -> bool:
         return bool(getattr(self.vit, "rope_mixed", False))
+
+    def _check_rope(self) -> None:
+        """Refuse rotations that would be those of other places, without a word."""
+        rope = getattr(self.vit, "rope", None)
+        kind, name = type(rope).__name__, type(self.vit).__name__
+        if kind == "RotaryEmbeddingCat" and getattr(rope, "feat_shape", None) is not None:
+            raise DffError(
+                f"{name} keeps the positions of one grid only: make it with dynamic_img_size=True"
+            )
+        # DINOv3 measures places by the image's sides; others count patches of the full stride.
+        by_sides = kind == "RotaryEmbeddingDinoV3" and not getattr(rope, "grid_offset", 0)
+        if rope is not None and not by_sides and self.stride != self.patch:
+            raise DffError(
+                f"this {name} counts positions in whole patches: leave the stride at the patch "
+                f"size {self.patch}"
+            )
 
     def _rope(self, grid: tuple[int, int]) -> Tensor | None:
         rope = getattr(self.vit, "rope", None)
@@ -159,3 +188,14 @@ def _facet_of(attention: Any, x: Tensor, facet: Facet) -> Tensor:
         # EVA keeps the biases apart, and has a fixed one for keys.
         x = x + torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
     return x.chunk(3, dim=-1)[number]
+
+
+def _at_corners(images: Tensor) -> Tensor:
+    """Images, (..., H, W), at the corners of their pixels: (..., H + 1, W + 1)."""
+    wide = F.pad(images, (2,) * 4, mode="replicate")
+    return _halfway(_halfway(wide).mT).mT
+
+
+def _halfway(x: Tensor) -> Tensor:
+    """Between neighbours along the last axis, by the two nearest on either side."""
+    return (9 * (x[..., 1:-2] + x[..., 2:-1]) - x[..., :-3] - x[..., 3:]) / 16

@@ -1,4 +1,4 @@
-"""Which ViT of timm is meant, where its weights lie, and a network that holds them."""
+"""Which ViT of timm is meant, where its weights lie, and, those found, a network with them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,33 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _PREFIXES = ("module.", "backbone.")
 # Heads that are not part of the network, and what only training needs.
 UNUSED = ("head.", "head_dist.", "fc_norm.", "dino_head.", "ibot_head.", "mask_token")
+# How timm before 0.9 wrote whose weights they are, without a dot.
+_OLD_TAGS = ("_dino", "_mae", "_sam")
+# Networks that timm had not from the beginning: in their names, since when, and what they are.
+_NEWER = (
+    ("dinov3", (1, 0, 20), "DINOv3 needs timm 1.0.20"),
+    ("reg4_dinov2", (0, 9, 9), "DINOv2 with registers needs timm 0.9.9"),
+    ("", (1, 0), "DINOv2 and DINOv3 need timm 1.0"),
+)
 
 
 @dataclass(frozen=True)
 class VitSource:
-    """A model of timm, built but without weights.
+    """A model of timm, known by name but not built.
 
     Attributes:
         name: as the installed timm calls it.
-        network: on the CPU, randomly initialised.
         config: timm's record of its weights.
     """
 
     name: str
-    network: nn.Module
     config: Mapping[str, Any]
+
+    @property
+    def architecture(self) -> str:
+        """The name without whose weights they are, the same in every timm."""
+        plain = self.name.partition(".")[0]
+        return next((plain.removesuffix(old) for old in _OLD_TAGS if plain.endswith(old)), plain)
 
 
 def installed_name(asked: str) -> str:
@@ -54,7 +66,7 @@ def installed_name(asked: str) -> str:
     if tag:
         # Never the bare architecture: its weights are others than those that were asked for.
         candidates.append(f"{architecture}_{tag.split('_')[0]}")
-    for suffix in ("_dino", "_mae", "_sam"):
+    for suffix in _OLD_TAGS:
         if asked.endswith(suffix):
             candidates.append(asked[: -len(suffix)] + "." + suffix[1:])
     tagged = set(_list(pretrained=True))
@@ -67,26 +79,45 @@ def installed_name(asked: str) -> str:
             return name
     near = difflib.get_close_matches(asked, sorted(tagged | plain), n=3, cutoff=0.6)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    newer = "" if _version() >= (1, 0) else "; DINOv2 and DINOv3 need timm 1.0 or later"
+    since, what = next((since, what) for part, since, what in _NEWER if part in asked)
+    newer = "" if _version() >= since else f"; {what} or later"
     raise DffError(f"timm {timm.__version__} has no model '{asked}'{hint}{newer}")
 
 
 def find_source(asked: str) -> VitSource:
-    """Build the network that a name means, without weights.
+    """Look up what a name means; nothing is built, however large it is.
 
     Raises:
-        DffError: timm has no such model, or it cannot be built.
+        DffError: timm has no such model.
     """
     name = installed_name(asked)
+    found = timm.models.get_pretrained_cfg(name)
+    if found is None:
+        found = {}
+    return VitSource(name, found if isinstance(found, Mapping) else vars(found))
+
+
+def build(source: VitSource) -> nn.Module:
+    """The network, on the CPU, randomly initialised and in evaluation mode.
+
+    Raises:
+        DffError: timm cannot build it.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            network = timm.create_model(name, pretrained=False, num_classes=0)
+            try:
+                # Where positions are rotations, timm then works them out for any grid.
+                network = _create(source.name, dynamic_img_size=True)
+            except TypeError:
+                network = _create(source.name)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise DffError(f"timm cannot build '{name}': {one_line(error)}") from error
-    found = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", {})
-    config = found if isinstance(found, Mapping) else vars(found)
-    return VitSource(name, network.eval(), config)
+        raise DffError(f"timm cannot build '{source.name}': {one_line(error)}") from error
+    return network.eval()
+
+
+def _create(name: str, **more: Any) -> nn.Module:
+    return timm.create_model(name, pretrained=False, num_classes=0, **more)
 
 
 def weights_path(source: VitSource, checkpoint: Path | None) -> Path:
@@ -124,30 +155,73 @@ def weights_path(source: VitSource, checkpoint: Path | None) -> Path:
     return cached
 
 
-def fill(source: VitSource, path: Path) -> nn.Module:
+def fill(network: nn.Module, source: VitSource, path: Path) -> None:
     """Put weights into the network, every one of them; in timm's names or the authors'.
+
+    Args:
+        network: is changed.
+        source: what it is.
+        path: of the weights file.
 
     Raises:
         DffError: the file cannot be read, or is of another network.
     """
     tensors = {_plain(name): value for name, value in read_weights(path, "dino").items()}
-    _check_patches(source, tensors, path)
-    convert = getattr(sys.modules[type(source.network).__module__], "checkpoint_filter_fn", None)
+    _check_patches(network, source, tensors, path)
     kept = {n: t for n, t in tensors.items() if n == "mask_token" or not _is_unused(n)}
+    kept = _with_checked_biases(network, source, kept, path)
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     try:
         # Knows the authors' names of DINOv2, DINOv3 and EVA; leaves its own names alone.
         if convert is not None:
-            kept = dict(convert(kept, source.network))
+            kept = dict(convert(kept, network))
     except (KeyError, RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise DffError(f"{path} does not fit {source.name}: {one_line(error)}") from error
     kept = {n: t.float() if t.is_floating_point() else t for n, t in kept.items()}
-    load_strictly(source.network, kept, f"{path} for {source.name}", UNUSED)
-    return source.network
+    load_strictly(network, kept, f"{path} for {source.name}", UNUSED)
 
 
-def _check_patches(source: VitSource, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _with_checked_biases(
+    network: nn.Module, source: VitSource, tensors: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """The authors' DINOv3, its attention's biases as they count, or without them if all are 0.
+
+    Their files hold one bias for queries, keys and values and a mask that it is multiplied with,
+    0 for keys. timm has no place for keys' biases, and in some models for none; its conversion
+    drops what has no place, and the mask.
+    """
+    fitting = dict(tensors)
+    if "storage_tokens" not in tensors:
+        return fitting
+    own = network.state_dict()
+    for name in [name for name in tensors if name.endswith(".qkv.bias")]:
+        bias, mask = tensors[name].float(), tensors.get(name + "_mask")
+        if mask is not None:
+            bias = torch.where(mask == 0, torch.zeros_like(bias), bias * mask)
+        if bias.chunk(3)[1].any():
+            raise DffError(
+                f"{path} does not fit {source.name}: {name!r} is not 0 for keys, which timm has no "
+                "place for; give weights that timm has converted"
+            )
+        if name.replace("qkv.bias", "q_bias") in own:
+            fitting[name] = bias
+        elif bias.any():
+            better = f"{source.architecture}_qkvb"
+            better = better if better in _list() else "a model that has them"
+            raise DffError(
+                f"{path} does not fit {source.name}, which has no biases in its attention, as "
+                f"{name!r} is: name {better}"
+            )
+        else:
+            del fitting[name]
+    return fitting
+
+
+def _check_patches(
+    network: nn.Module, source: VitSource, tensors: Mapping[str, Tensor], path: Path
+) -> None:
     """Refuse other patches: timm's conversion would resample them without a word."""
-    wanted = source.network.state_dict()
+    wanted = network.state_dict()
     for name in ("patch_embed.proj.weight", "pos_embed"):
         given, own = tensors.get(name), wanted.get(name)
         if given is None or own is None or given.ndim != own.ndim:
@@ -181,4 +255,4 @@ def _list(**more: Any) -> list[str]:
 
 
 def _version() -> tuple[int, ...]:
-    return tuple(int(part) for part in timm.__version__.split(".")[:2] if part.isdigit())
+    return tuple(int(part) for part in timm.__version__.split(".")[:3] if part.isdigit())
