@@ -13,20 +13,21 @@ from torch import Tensor
 from dff.compiling import choose_threshold
 from dff.data.images import load_image
 from dff.errors import DffError
-from dff.query.prototypes import cluster, foreground_prototypes, prototypes_of
+from dff.query.prototypes import foreground_prototypes, prototypes_of
 from dff.query.routing import likeness_teachers, product_of_scores
 from dff.query.scores import QueryEmbedding
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import soft_mask
 from dff.scene import Scene
+from dff.selection.clicked import ball_looks, likeness, select_clicked
 from dff.selection.exact import ExactQuery, TeacherQuery
 from dff.selection.selection import Selection
 from dff.selection.stable import around_seeds, stable_component
 from dff.teachers import Teacher
 
-# A prototype is the mean over a ball of this many times the distance of neighbouring voxels.
-BALL = 1.5
+# On the rim of what was clicked the nearer look decides; but nothing less alike than this is taken.
+LEAST = 0.3
 # Around a rectangle its surroundings are looked at as far as this share of its sides.
 MARGIN = 0.5
 
@@ -85,24 +86,46 @@ def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Sel
         if seed in others:
             against = query.negatives[others.index(seed)]
             raise DffError(f"the clicks {click} and {against} are on the same spot: take one back")
-    parts = []
-    for name in names:
-        positives = torch.cat([_feature_around(scene, name, seed) for seed in seeds])
-        negatives = [_feature_around(scene, name, other) for other in others]
-        empty = positives[:0]
-        embedded = QueryEmbedding(positives, torch.cat([empty, *negatives]), 1.0, "likeness")
-        parts.append(TeacherQuery(name, embedded))
+    spaces = [scene.baked(name).reduced for name in names]
+    if query.connected and query.threshold is None:
+        found = select_clicked(grid, spaces, seeds, others)
+        exact = ExactQuery(
+            _likeness_parts(scene, names, found.positives, found.negatives), LEAST, softness
+        )
+        scores = likeness(spaces, found.positives)
+        how = f"{query} by {exact.teachers}"
+        return Selection(grid, found.chosen.float(), scores, exact, (how,), found.firm)
+    positives, negatives = (ball_looks(grid, spaces, voxels) for voxels in (seeds, others))
+    parts = _likeness_parts(scene, names, positives, negatives)
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
     if query.threshold is None:
         threshold, chosen = stable_component(grid, scores, seeds, query.connected)
     else:
         threshold = query.threshold
         chosen = around_seeds(grid, scores >= threshold, seeds, query.connected)
-    exact = ExactQuery(tuple(parts), threshold, softness)
+    exact = ExactQuery(parts, threshold, softness)
     how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
     if not query.connected:
         how += ", everything alike"
     return Selection(grid, chosen.float(), scores, exact, (how,))
+
+
+def _likeness_parts(
+    scene: Scene, names: Sequence[str], positives: Sequence[Tensor], negatives: Sequence[Tensor]
+) -> tuple[TeacherQuery, ...]:
+    """Queries of several teachers by likeness, from looks in their reduced spaces."""
+    return tuple(
+        TeacherQuery(
+            name,
+            QueryEmbedding(
+                scene.baked(name).lifted(wanted),
+                scene.baked(name).lifted(not_wanted),
+                1.0,
+                "likeness",
+            ),
+        )
+        for name, wanted, not_wanted in zip(names, positives, negatives, strict=True)
+    )
 
 
 def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Selection:
@@ -196,9 +219,3 @@ def _cells_of(
     # Cells that straddle the outline belong to neither.
     rim = F.max_pool2d(inside.float()[None, None], 3, 1, 1)[0, 0] > 0
     return inside, near & ~rim
-
-
-def _feature_around(scene: Scene, name: str, voxel: int) -> Float[Tensor, "1 D"]:
-    grid = scene.surface
-    near = grid.tree.query_ball_point(grid.points[voxel].numpy(), BALL * grid.spacing)
-    return cluster(scene.baked(name).features(torch.tensor([voxel, *near])), 1)

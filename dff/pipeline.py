@@ -18,7 +18,7 @@ from dff.data.datamanager import DFFDataManager, DFFDataManagerConfig
 from dff.errors import DffError, report_in_one_line
 from dff.model import DFFModel, DFFModelConfig
 from dff.quiet import quiet_nerfstudio
-from dff.teachers import TeacherOptions, teacher_names
+from dff.teachers import TeacherOptions, check_checkpoint, teacher_names
 from dff.teachers.options import DEFAULT_OPTIONS
 
 
@@ -55,11 +55,7 @@ class DFFPipeline(VanillaPipeline):
         report_in_one_line()
         quiet_nerfstudio()
         self.teacher_names = teacher_names(config.teachers) if config.model.train_features else ()
-        if len(self.teacher_names) > 1 and config.teacher.checkpoint is not None:
-            raise DffError(
-                f"which teacher's weights is {config.teacher.checkpoint}? Give "
-                f"--pipeline.teacher.{self.teacher_names[0]}.checkpoint"
-            )
+        check_checkpoint(self.teacher_names, config.teacher, "--pipeline.teacher")
         manager = dataclasses.replace(
             config.datamanager, teachers=self.teacher_names, teacher_options=config.teacher
         )

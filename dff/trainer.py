@@ -12,7 +12,7 @@ import torch
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 
-from dff.errors import DffError
+from dff.errors import DffError, report_in_one_line
 from dff.files import atomic_write
 from dff.schedules import ExponentialDecayConfig
 
@@ -41,6 +41,8 @@ class DFFTrainerConfig(TrainerConfig):
         Raises:
             DffError: several processes are asked for where nerfstudio can start only one.
         """
+        # nerfstudio's command is not ours, and nothing of ours has run before this.
+        report_in_one_line()
         machine = self.machine
         if machine.device_type != "cuda" and machine.num_devices * machine.num_machines > 1:
             raise DffError(

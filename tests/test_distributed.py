@@ -20,7 +20,7 @@ def test_feature_targets_are_shared_out_with_the_rays(shared_capture, tmp_path):
     script = Path(__file__).with_name("distributed_step.py")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     subprocess.run(
-        [*command, "--master-port", "0", str(script), str(shared_capture), str(tmp_path)],
+        [*command, "--standalone", str(script), str(shared_capture), str(tmp_path)],
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -79,16 +79,12 @@ class Features:
         from dff.data.capture_check import capture_images
         from dff.data.feature_cache import FeatureCache
         from dff.data.sharding import choose_device, launched_ranks
-        from dff.teachers import get_teacher, teacher_names
+        from dff.teachers import check_checkpoint, get_teacher, teacher_names
 
         assert self.data is not None
         images = capture_images(self.data)
         names, options = teacher_names(self.teacher or "mini"), self.teacher_options
-        if len(names) > 1 and options.checkpoint is not None:
-            raise DffError(
-                f"which teacher's weights is {options.checkpoint}? Give "
-                f"--teacher.{names[0]}.checkpoint"
-            )
+        check_checkpoint(names, options, "--teacher")
         device = choose_device(self.device, int(os.environ.get("LOCAL_RANK", "0")))
         # All before the work: weights that are not there should cost no waiting.
         teachers = [get_teacher(name, device, options) for name in names]

@@ -133,13 +133,15 @@ class Run:
 
         So an image that was edited, or some that were added, are projected as the others are.
         """
-        covered = [
-            (sum(coefficient_place(self._root, job.key, digest).exists() for job in jobs), digest)
-            for digest in list_bases(folder)
-            if load_basis(folder, digest) is not None
-        ]
-        most, digest = max(covered, default=(0, ""))
-        return digest if 2 * most >= len(jobs) else None
+        most, known = 0, ""
+        for digest in list_bases(folder):
+            places = (coefficient_place(self._root, job.key, digest) for job in jobs)
+            covered = sum(place.exists() for place in places)
+            if load_basis(folder, digest) is not None:
+                most, known = max((most, known), (covered, digest))
+            elif covered:
+                self._say(f"warning: the basis of {covered} images is damaged; fitting it anew")
+        return known if 2 * most >= len(jobs) else None
 
     def _survey(self, mine: Sequence[Job], to_fit: Sequence[Job], width: int, dim: int) -> Survey:
         fitted = self._digest is not None or width == dim

@@ -167,7 +167,10 @@ def prune(
         remove(path, "left over")
     used, left = set[str | None](), set[str | None]()
     asked = teacher is not None or older_than is not None
-    for path in map_files(root):
+    maps = map_files(root)
+    # Listed after the maps, for a basis is there before its maps are.
+    bases = {path.name[: -len(ENDING)] for path in basis_files(root) if path not in gone}
+    for path in maps:
         try:
             entry = read_entry(path, whole=False)
         except DamagedMapError:
@@ -176,6 +179,8 @@ def prune(
         if wanted and (older_than is None or _age(path) >= older_than * DAY):
             remove(path, "map" if teacher is None else f"map of {teacher}")
             left.add(entry.facts.basis)
+        elif entry.facts.basis is not None and entry.facts.basis not in bases:
+            remove(path, "map without its basis")
         else:
             used.add(entry.facts.basis)
     for path in basis_files(root):

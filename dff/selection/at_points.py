@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,4 +33,8 @@ def mask_at(
         values = selection.values[voxel].to(hidden)
         return values, values
     scorer = selection.exact.on(field)
-    return scorer.scores(hidden), scorer.mask(hidden) * selection.reach[voxel].to(hidden)
+    mask = scorer.mask(hidden) * selection.reach[voxel].to(hidden)
+    if selection.firm is not None:
+        held = selection.firm[voxel].to(hidden.device)
+        mask = torch.where(held, selection.values[voxel].to(hidden), mask)
+    return scorer.scores(hidden), mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -96,6 +97,18 @@ class BakedFeatures:
         weight = weight.detach().float().cpu()
         lengths = torch.cat([(part @ weight.T).norm(dim=-1) for part in hidden.split(block)])
         return cls(hidden / lengths.clamp_min(1e-12)[:, None], weight)
+
+    @cached_property
+    def reduced(self) -> Float[Tensor, "n K"]:
+        """Unit vectors in as few dimensions as the features have, with the same cosines.
+
+        With ``W = Q R`` and orthonormal columns in Q, ``(W h) . (W g) = (R h) . (R g)``.
+        """
+        return normalise(self.hidden @ torch.linalg.qr(self.weight).R.T)
+
+    def lifted(self, reduced: Float[Tensor, "m K"]) -> Float[Tensor, "m D"]:
+        """From the space of `reduced` to the teacher's."""
+        return reduced @ torch.linalg.qr(self.weight).Q.T
 
     def features(self, voxels: Tensor) -> Float[Tensor, "m D"]:
         """Unit features of some voxels."""

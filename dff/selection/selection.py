@@ -41,6 +41,7 @@ class Selection:
         scores: (n,), the query's scores on the voxels in [0, 1]; None where there is none.
         exact: asked at each point, inside of what `values` select; None: the voxels alone decide.
         made_by: how it was made, in order, as plain data.
+        firm: (n,), voxels whose values hold although there is a query; None: there are none.
     """
 
     grid: SurfaceGrid
@@ -48,6 +49,7 @@ class Selection:
     scores: Float[Tensor, " n"] | None = None
     exact: ExactQuery | None = None
     made_by: tuple[str, ...] = ()
+    firm: Bool[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.grid),):
@@ -85,7 +87,7 @@ class Selection:
         """A change that may select more: from here on the voxels alone decide."""
         values = change(self.values).clamp(0.0, 1.0)
         return dataclasses.replace(
-            self, values=values, scores=None, exact=None, made_by=(*self.made_by, how)
+            self, values=values, scores=None, exact=None, firm=None, made_by=(*self.made_by, how)
         )
 
     def combined(
@@ -134,6 +136,8 @@ class Selection:
             for number, part in enumerate(self.exact.parts):
                 arrays[f"positives{number}"] = part.query.positives.cpu().numpy()
                 arrays[f"negatives{number}"] = part.query.negatives.cpu().numpy()
+        if self.firm is not None:
+            arrays["firm"] = self.firm.numpy()
         if self.scores is not None:
             arrays["scores"] = self.scores.numpy()
         text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
@@ -178,7 +182,8 @@ class Selection:
                 exact = ExactQuery(parts, float(kept["threshold"]), float(kept["softness"]))
             scores = torch.from_numpy(arrays["scores"]) if "scores" in arrays else None
             values = torch.from_numpy(arrays["values"]).float()
-            return cls(grid, values, scores, exact, tuple(facts["made_by"]))
+            firm = torch.from_numpy(arrays["firm"]).bool() if "firm" in arrays else None
+            return cls(grid, values, scores, exact, tuple(facts["made_by"]), firm)
         except (KeyError, TypeError, ValueError) as error:
             raise DffError(f"{path} is damaged: make the selection again") from error
 

@@ -24,7 +24,12 @@ LARGEST_SHARE = 0.5
 
 
 def stable_component(
-    grid: SurfaceGrid, scores: Float[Tensor, " n"], seeds: Sequence[int], connected: bool = True
+    grid: SurfaceGrid,
+    scores: Float[Tensor, " n"],
+    seeds: Sequence[int],
+    connected: bool = True,
+    without: Sequence[int] = (),
+    largest: float = LARGEST_SHARE,
 ) -> tuple[float, Bool[Tensor, " n"]]:
     """The most stable selection around seed voxels.
 
@@ -33,6 +38,8 @@ def stable_component(
         scores: likeness in [0, 1].
         seeds: voxels that must be selected; at least one.
         connected: keep only the components that hold a seed.
+        without: voxels that it may not reach, as far as a threshold can part them from the seeds.
+        largest: share of all rays that it may hold, as far as a threshold can see to it.
 
     Returns:
         Threshold, and which voxels are selected by it.
@@ -47,9 +54,10 @@ def stable_component(
         around_seeds(grid, scores >= threshold, seeds, connected) for threshold in thresholds
     ]
     sizes = [float(grid.rays[chosen].sum()) for chosen in selected]
-    limit = LARGEST_SHARE * float(grid.rays.sum())
+    limit = largest * float(grid.rays.sum())
     middle = range(REACH, STEPS - REACH)
-    usable = [k for k in middle if sizes[k] <= limit] or [STEPS - REACH - 1]
+    small = [k for k in middle if sizes[k] <= limit] or [STEPS - REACH - 1]
+    usable = [k for k in small if not selected[k][list(without)].any()] or small
     growth = {k: (sizes[k - REACH] - sizes[k + REACH]) / max(sizes[k], 1.0) for k in usable}
     best = min(usable, key=lambda k: (growth[k], k))
     return thresholds[best], selected[best]

@@ -9,6 +9,18 @@ from __future__ import annotations
 
 from dff.teachers.base import Teacher
 from dff.teachers.options import TeacherOptions
-from dff.teachers.registry import get_teacher, list_teachers, teacher_names
+from dff.teachers.registry import (
+    check_checkpoint,
+    get_teacher,
+    list_teachers,
+    teacher_names,
+)
 
-__all__ = ["Teacher", "TeacherOptions", "get_teacher", "list_teachers", "teacher_names"]
+__all__ = [
+    "Teacher",
+    "TeacherOptions",
+    "check_checkpoint",
+    "get_teacher",
+    "list_teachers",
+    "teacher_names",
+]

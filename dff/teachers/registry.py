@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
@@ -81,6 +81,27 @@ def teacher_names(text: str) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise DffError(f"a teacher is named twice in '{text}': name each once")
     return names
+
+
+def check_checkpoint(names: Sequence[str], options: TeacherOptions, prefix: str) -> None:
+    """Refuse a weights file that does not say which of several teachers it is for.
+
+    Args:
+        names: of the teachers.
+        options: theirs.
+        prefix: how their options begin on the command line at hand, such as ``--teacher``.
+
+    Raises:
+        DffError: there are several teachers, and the checkpoint common to all is given.
+    """
+    if len(names) < 2 or options.checkpoint is None:
+        return
+    own = [name for name in names if hasattr(getattr(options, name, None), "checkpoint")]
+    spelt = [f"{prefix}.{name}.checkpoint" for name in own]
+    if any(name in _foreign() for name in names):
+        spelt.append(f"{prefix}.own checkpoint=FILE")
+    instead = " or ".join(spelt) or f"one teacher with {prefix}.checkpoint"
+    raise DffError(f"which teacher's weights is {options.checkpoint}? Give {instead}")
 
 
 def get_teacher(

@@ -110,8 +110,8 @@ def test_what_does_not_go_together_is_refused(capture, cache, capsys, colour_tea
         ((*data, "--device", "gpu"), "cannot compute on --device gpu"),
         (("--data", capture, "--teacher", "colour,colour", *cache), "named twice"),
         (
-            ("--data", capture, "--teacher", "colour,mini", "--teacher.checkpoint", "a", *cache),
-            "--teacher.colour.checkpoint",
+            ("--data", capture, "--teacher", "mini,dino", "--teacher.checkpoint", "a", *cache),
+            "which teacher's weights is a? Give --teacher.dino.checkpoint",
         ),
         (("--data", capture / "none", "--teacher", "lseg", *cache), "no such capture"),
     ):

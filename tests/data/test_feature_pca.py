@@ -153,7 +153,8 @@ def test_a_damaged_basis_or_map_is_made_anew(tmp_path, images):
     maps, encoded, _ = ensure(tmp_path, images)
     assert encoded == 1
     basis.write_bytes(basis.read_bytes()[:-1])
-    maps, encoded, _ = ensure(tmp_path, images)
+    maps, encoded, printed = ensure(tmp_path, images)
+    assert "warning: the basis of 8 images is damaged; fitting it anew" in printed
     assert encoded == 8
     assert torch.equal(maps.basis, before.basis)
 

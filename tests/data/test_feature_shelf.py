@@ -135,6 +135,17 @@ def test_pruning_by_age_keeps_what_was_used_since(root, tmp_path):
             prune(root, older_than=days)
 
 
+def test_pruning_a_damaged_basis_takes_the_maps_that_nobody_can_read_any_more(root, tmp_path):
+    coefficients = of(root, "wide", 4)
+    kept = set(files(tmp_path, "*.fmap")) - set(coefficients)
+    (basis,) = files(tmp_path, "*.safetensors")
+    basis.write_bytes(basis.read_bytes()[:-1])
+    dry = prune(root, dry_run=True)
+    assert prune(root) == dry
+    assert dry.files == {"damaged": 1, "map without its basis": 5}
+    assert set(files(tmp_path)) == kept
+
+
 def test_a_basis_without_maps_is_kept_while_it_may_be_new(root, tmp_path):
     (basis,) = files(tmp_path, "*.safetensors")
     for path in of(root, "wide", 4):

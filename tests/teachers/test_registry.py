@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from dff.errors import DffError
-from dff.teachers import Teacher, TeacherOptions, get_teacher, list_teachers, teacher_names
+from dff.teachers import (
+    Teacher,
+    TeacherOptions,
+    check_checkpoint,
+    get_teacher,
+    list_teachers,
+    teacher_names,
+)
 
 
 def test_teachers_are_listed_by_pattern() -> None:
@@ -145,6 +152,20 @@ def test_another_packages_teacher_is_one_of_ours(package) -> None:
     assert teacher.options["size"].strip() == "3"
     assert teacher.options["checkpoint"] == "w.pt"
     assert get_teacher("grey").options == {}
+
+
+def test_one_file_for_several_teachers_is_refused_with_the_options_that_there_are(package) -> None:
+    given = TeacherOptions(checkpoint=Path("w.pt"))
+    for names, says in {
+        "mini,dino": r"w\.pt\? Give --teacher\.dino\.checkpoint$",
+        "clip,lseg": r"Give --teacher\.clip\.checkpoint or --teacher\.lseg\.checkpoint$",
+        "grey,mini": r"Give --teacher\.own checkpoint=FILE$",
+        "mini,precomputed": r"Give one teacher with --teacher\.checkpoint$",
+    }.items():
+        with pytest.raises(DffError, match=says):
+            check_checkpoint(teacher_names(names), given, "--teacher")
+    check_checkpoint(("dino",), given, "--teacher")
+    check_checkpoint(("mini", "dino"), TeacherOptions(), "--teacher")
 
 
 def test_without_the_package_it_is_not_known() -> None:

@@ -1,0 +1,271 @@
+"""From clicks to a thing: look, surroundings and place decide together.
+
+1. Around every positive click the voxels that look alike and hang together grow while they stay
+   *stable* (`stable_component`), and never so far that they reach a negative click.
+2. What was found says how the thing looks, what lies around it how its surroundings look: each
+   voxel near the rim goes to the nearer of the two, which moves the rim to where they meet.
+3. A negative click takes away what is nearer to it than to the positive ones, on the surface and in
+   look, and nothing elsewhere.
+
+A click on a rim meets a mixture of two things: it says where, not what. Where there are clearer
+clicks it gives its place alone, so that a correction adds or takes away what it is on, and nothing
+leaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import dijkstra
+from torch import Tensor
+
+from dff.errors import DffError
+from dff.query.prototypes import cluster, prototypes_of
+from dff.query.routing import product_of_scores
+from dff.query.scores import cosine_scores, normalise
+from dff.selection.stable import around_seeds, stable_component
+from dff.selection.surface_grid import SurfaceGrid
+
+# A prototype is the mean over a ball of this many times the distance of neighbouring voxels.
+BALL = 1.5
+# Mean cosine in the ball of a click with its mean, below which it lies on a rim.
+CLEAR = 0.93
+# Voxels from the rim within which it may move, and as far around as surroundings are looked at.
+RIM = 2
+ROUNDS = 2
+# Cosine from which on a negative click looks like the thing itself.
+ALIKE = 0.9
+# Cosine from which on a look is that of a click.
+SAME = 0.95
+# Times as large as each other part, from which on a part is not believed.
+FAR_LARGER = 3.0
+# On the way from a click, a voxel costs so much however alike it is.
+STEP = 1e-4
+
+Space = Float[Tensor, "n K"]
+# Unit vectors, as many rows in each space.
+Looks = tuple[Float[Tensor, "p K"], ...]
+
+
+@dataclass(frozen=True)
+class Clicked:
+    """What clicks select.
+
+    Attributes:
+        chosen: (n,), which voxels.
+        firm: (n,), those of them, and of the others, that were clicked for their place alone.
+        positives: the looks of the thing.
+        negatives: those of what surrounds it and of unwanted clicks.
+    """
+
+    chosen: Bool[Tensor, " n"]
+    firm: Bool[Tensor, " n"]
+    positives: Looks
+    negatives: Looks
+
+
+def select_clicked(
+    grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int], others: Sequence[int] = ()
+) -> Clicked:
+    """The thing that was clicked; the order of clicks, and clicks made twice, change nothing.
+
+    Args:
+        grid: the voxels.
+        spaces: their unit features by each teacher; several agree by the product of cosines.
+        seeds: voxels clicked as wanted, at least one.
+        others: voxels clicked as unwanted.
+
+    Raises:
+        DffError: no seeds, or nothing was seen where one is.
+    """
+    if not seeds:
+        raise DffError("a click query needs at least one positive click")
+    seeds, others = sorted(set(seeds)), sorted(set(others))
+    clear = [seed for seed in seeds if _coherence(grid, spaces, seed) >= CLEAR] or seeds
+    parts = _without_leaks(grid, spaces, clear, _parts(grid, spaces, clear, others), others)
+    added, taken = (_union(grid, [_ball(grid, v) for v in voxels]) for voxels in (seeds, others))
+    added &= ~taken | _union(grid, [_only(grid, seed) for seed in seeds])
+    positives = joined([looks_of(spaces, part) for part in parts])
+    of_others = _of_others(grid, spaces, positives, others)
+    unwanted = ball_looks(grid, spaces, of_others)
+    chosen = _union(grid, parts) | added
+    nearer = _nearer(grid, spaces, dilated(grid, chosen, RIM * ROUNDS), seeds, others)
+    chosen = around_seeds(grid, chosen & nearer, seeds)
+    negatives = unwanted
+    for _ in range(ROUNDS):
+        rim, around = dilated(grid, chosen, RIM), surroundings(grid, chosen)
+        if around.any():
+            negatives = joined([distinct(looks_of(spaces, around), positives), unwanted])
+        mine = likeness(spaces, positives) > likeness(spaces, negatives)
+        chosen = around_seeds(grid, ((mine & rim) | added) & nearer, seeds)
+    hazy = [v for v in (*seeds, *others) if v not in (*clear, *of_others)]
+    firm = _union(grid, [_ball(grid, voxel) for voxel in hazy])
+    return Clicked(chosen, firm, positives, negatives)
+
+
+def likeness(spaces: Sequence[Space], looks: Looks) -> Float[Tensor, " n"]:
+    """Cosine with the nearest prototype, in [0, 1]; several teachers by their product.
+
+    Prototype k is the k-th row in every space: teachers have to agree on one and the same.
+    """
+    if len(looks[0]) == 0:
+        return torch.zeros(len(spaces[0]))
+    cosines = [cosine_scores(space, look) for space, look in zip(spaces, looks, strict=True)]
+    return product_of_scores(cosines).amax(dim=-1)
+
+
+def looks_of(spaces: Sequence[Space], chosen: Bool[Tensor, " n"]) -> Looks:
+    """Prototypes of some voxels, common to all spaces."""
+    joint = prototypes_of(torch.cat([space[chosen] for space in spaces], dim=1))
+    return tuple(normalise(part) for part in joint.split([s.shape[1] for s in spaces], dim=1))
+
+
+def joined(looks: Sequence[Looks]) -> Looks:
+    """Prototypes one after the other."""
+    return tuple(torch.cat(each) for each in zip(*looks, strict=True))
+
+
+def distinct(looks: Looks, wanted: Looks) -> Looks:
+    """Looks without those of the thing itself: where it goes on, its surroundings say nothing."""
+    kept = likeness(looks, wanted) < SAME
+    return tuple(look[kept] for look in looks)
+
+
+def surroundings(grid: SurfaceGrid, chosen: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    """What lies around, but does not touch."""
+    return dilated(grid, chosen, RIM) & ~dilated(grid, chosen, 1)
+
+
+def dilated(grid: SurfaceGrid, chosen: Bool[Tensor, " n"], steps: int) -> Bool[Tensor, " n"]:
+    """With all voxels that are at most so many neighbours away."""
+    first, second = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    for _ in range(steps):
+        wider = chosen.clone()
+        wider[first[chosen[second]]] = True
+        wider[second[chosen[first]]] = True
+        chosen = wider
+    return chosen
+
+
+def ball_looks(grid: SurfaceGrid, spaces: Sequence[Space], voxels: Sequence[int]) -> Looks:
+    """Mean looks of the voxels around some, a row for each; none for none.
+
+    Raises:
+        DffError: nothing was seen there.
+    """
+    return tuple(
+        torch.cat([space[:0], *(cluster(space[_ball(grid, voxel)], 1) for voxel in voxels)])
+        for space in spaces
+    )
+
+
+def _ball(grid: SurfaceGrid, voxel: int) -> Bool[Tensor, " n"]:
+    near = grid.tree.query_ball_point(grid.points[voxel].numpy(), BALL * grid.spacing)
+    result = _only(grid, voxel)
+    result[near] = True
+    return result
+
+
+def _only(grid: SurfaceGrid, voxel: int) -> Bool[Tensor, " n"]:
+    result = torch.zeros(len(grid), dtype=torch.bool)
+    result[voxel] = True
+    return result
+
+
+def _union(grid: SurfaceGrid, masks: Sequence[Bool[Tensor, " n"]]) -> Bool[Tensor, " n"]:
+    result = torch.zeros(len(grid), dtype=torch.bool)
+    for mask in masks:
+        result = result | mask
+    return result
+
+
+def _coherence(grid: SurfaceGrid, spaces: Sequence[Space], voxel: int) -> float:
+    """Mean cosine of the voxels around one with their mean, of the teacher that doubts most."""
+    ball, looks = _ball(grid, voxel), ball_looks(grid, spaces, [voxel])
+    means = [
+        cosine_scores(space[ball], look).mean() for space, look in zip(spaces, looks, strict=True)
+    ]
+    return float(torch.stack(means).amin())
+
+
+def _of_others(
+    grid: SurfaceGrid, spaces: Sequence[Space], positives: Looks, voxels: Sequence[int]
+) -> list[int]:
+    """Those voxels that are clearly of another thing than the wanted one."""
+    clear = [voxel for voxel in voxels if _coherence(grid, spaces, voxel) >= CLEAR]
+    alike = likeness(ball_looks(grid, spaces, clear), positives)
+    return [voxel for voxel, score in zip(clear, alike.tolist(), strict=True) if score < ALIKE]
+
+
+def _parts(
+    grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int], others: Sequence[int]
+) -> list[Bool[Tensor, " n"]]:
+    """What each click alone would select; of several, none far larger than all others."""
+    scores = [likeness(spaces, ball_looks(grid, spaces, [seed])) for seed in seeds]
+    parts = [
+        stable_component(grid, score, [seed], without=others)[1]
+        for seed, score in zip(seeds, scores, strict=True)
+    ]
+    sizes = [float(grid.rays[part].sum()) for part in parts]
+    for number, seed in enumerate(seeds):
+        rest = [size for k, size in enumerate(sizes) if k != number]
+        if rest and sizes[number] > FAR_LARGER * max(rest):
+            share = FAR_LARGER * max(rest) / float(grid.rays.sum())
+            parts[number] = stable_component(
+                grid, scores[number], [seed], without=others, largest=share
+            )[1]
+    return parts
+
+
+def _without_leaks(
+    grid: SurfaceGrid,
+    spaces: Sequence[Space],
+    seeds: Sequence[int],
+    parts: Sequence[Bool[Tensor, " n"]],
+    others: Sequence[int],
+) -> list[Bool[Tensor, " n"]]:
+    """Parts without what looks more like unwanted clicks, or like what surrounds the others."""
+    rims = [surroundings(grid, part) for part in parts]
+    wanted = ball_looks(grid, spaces, seeds)
+    unwanted = ball_looks(grid, spaces, _of_others(grid, spaces, wanted, others))
+    result = []
+    for number, (seed, part) in enumerate(zip(seeds, parts, strict=True)):
+        against = unwanted
+        rim = _union(grid, [r for k, r in enumerate(rims) if k != number])
+        if rim.any():
+            against = joined([unwanted, distinct(looks_of(spaces, rim), wanted)])
+        own = tuple(look[number : number + 1] for look in wanted)
+        kept = part & (likeness(spaces, own) > likeness(spaces, against))
+        result.append(around_seeds(grid, kept, [seed]))
+    return result
+
+
+def _nearer(
+    grid: SurfaceGrid,
+    spaces: Sequence[Space],
+    within: Bool[Tensor, " n"],
+    seeds: Sequence[int],
+    others: Sequence[int],
+) -> Bool[Tensor, " n"]:
+    """Which voxels are nearer to a wanted click than to an unwanted one.
+
+    Near is the shortest way over a part of the surface, a step costing the square of how unlike
+    its ends are, so that many small differences count less than one border.
+    """
+    if not within[list(others)].any():
+        return torch.ones(len(grid), dtype=torch.bool)
+    first, second = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    inside = within[first] & within[second]
+    first, second = first[inside], second[inside]
+    unlike = torch.stack([1 - (space[first] * space[second]).sum(dim=-1) for space in spaces])
+    cost = (unlike.amax(dim=0).clamp_min(0).square() + STEP).numpy()
+    graph = coo_matrix((cost, (first.numpy(), second.numpy())), shape=(len(grid),) * 2).tocsr()
+    to_wanted, to_unwanted = (
+        torch.from_numpy(dijkstra(graph, directed=False, indices=list(v), min_only=True))
+        for v in (seeds, others)
+    )
+    return (to_wanted < to_unwanted) | to_unwanted.isinf()
