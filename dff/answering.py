@@ -18,7 +18,7 @@ from dff.query.routing import likeness_teachers, product_of_scores
 from dff.query.scores import QueryEmbedding
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery, embed_query
-from dff.query.threshold import soft_mask
+from dff.query.threshold import select_threshold, soft_mask
 from dff.scene import Scene
 from dff.selection.clicked import ball_looks, likeness, select_clicked
 from dff.selection.exact import ExactQuery, TeacherQuery
@@ -54,26 +54,44 @@ def answer(scene: Scene, query: Query, softness: float = 0.0) -> Selection:
 
 def answer_text(scene: Scene, query: TextQuery, softness: float = 0.0) -> Selection:
     """What words name; components that are mere specks are left out."""
-    teacher = scene.teacher_of(query)
-    part = TeacherQuery(teacher.name, embed_query(teacher, query))
-    scores = scene.baked(teacher.name).scores(part.query)
-    threshold = query.threshold
-    if threshold is None:
-        threshold = choose_threshold(scores, scene.surface.rays)
-    exact = ExactQuery((part,), threshold, softness)
+    return answer_texts(scene, [query], softness)[0]
+
+
+def answer_texts(
+    scene: Scene, queries: Sequence[TextQuery], softness: float = 0.0
+) -> list[Selection]:
+    """A selection for each of several texts, in one pass over the voxels for each teacher."""
+    teachers = [scene.teacher_of(query) for query in queries]
+    embedded = [embed_query(t, query) for t, query in zip(teachers, queries, strict=True)]
+    found: dict[int, Selection] = {}
+    for name in dict.fromkeys(teacher.name for teacher in teachers):
+        asked = [number for number, teacher in enumerate(teachers) if teacher.name == name]
+        scores = scene.baked(name).scores_of([embedded[number] for number in asked])
+        for number, each in zip(asked, scores, strict=True):
+            part = TeacherQuery(name, embedded[number])
+            canonical = teachers[number].canonical_phrases
+            found[number] = _named(scene, queries[number], part, each, canonical, softness)
+    return [found[number] for number in range(len(queries))]
+
+
+def _named(
+    scene: Scene,
+    query: TextQuery,
+    part: TeacherQuery,
+    scores: Float[Tensor, " n"],
+    canonical: Sequence[str],
+    softness: float,
+) -> Selection:
+    threshold = choose_threshold(scores, scene.surface.rays, query.threshold)
     values = soft_mask(scores, threshold, softness)
     region = scene.surface.snap.without_specks(values > 0).inside
-    against = ", ".join(query.negatives or teacher.canonical_phrases)
-    return Selection(
-        scene.surface,
-        values * region.to(values),
-        scores,
-        exact,
-        (
-            f"'{', '.join(query.positives)}' against {against} by {teacher.name}, "
-            f"threshold {threshold:.3f}",
-        ),
+    against = ", ".join(query.negatives or canonical)
+    how = (
+        f"'{', '.join(query.positives)}' against {against} by {part.teacher}, "
+        f"threshold {threshold:.3f}"
     )
+    exact = ExactQuery((part,), threshold, softness)
+    return Selection(scene.surface, values * region.to(values), scores, exact, (how,))
 
 
 def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Selection:
@@ -101,7 +119,7 @@ def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Sel
     if query.threshold is None:
         threshold, chosen = stable_component(grid, scores, seeds, query.connected)
     else:
-        threshold = query.threshold
+        threshold = select_threshold(scores, query.threshold, grid.rays)
         chosen = around_seeds(grid, scores >= threshold, seeds, query.connected)
     exact = ExactQuery(parts, threshold, softness)
     how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
@@ -140,8 +158,9 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
         negatives = torch.cat([*(negative for _, negative in pairs), *unwanted])
         parts.append(TeacherQuery(name, QueryEmbedding(positives, negatives, 1.0, "likeness")))
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
-    threshold = query.threshold
-    if threshold is None:
+    if query.threshold is not None:
+        threshold = select_threshold(scores, query.threshold, scene.surface.rays)
+    else:
         # Otsu's would part the scene into its two largest kinds of things, whatever was shown.
         best = int(scores.argmax())
         threshold, _ = stable_component(scene.surface, scores, [best], connected=False)
@@ -187,14 +206,49 @@ def patch_prototypes(
         )
     image = load_image(path)
     features = teacher.encode_file(path, load_image)
+    height, width = image.shape[:2]
+    if patch.mask is not None:
+        inside, outside = _cells_of_mask(features.shape[:2], read_mask(patch.mask, image))
+        return foreground_prototypes(features[inside], features[outside])
     if patch.box is None:
         return prototypes_of(features.flatten(0, 1)), features.new_zeros(0, features.shape[-1])
-    height, width = image.shape[:2]
     x0, y0, x1, y1 = patch.box
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         raise DffError(f"the patch {patch} reaches beyond the image: it is {width}x{height} pixels")
     inside, outside = _cells_of(features.shape[:2], (height, width), patch.box)
     return foreground_prototypes(features[inside], features[outside])
+
+
+def read_mask(path: str, image: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
+    """A mask of an image, from a file.
+
+    Raises:
+        DffError: there is no such file, it is of another size, or it selects nothing.
+    """
+    if not Path(path).is_file():
+        raise DffError(f"no such mask: {path}")
+    mask = load_image(Path(path)).amax(dim=-1) > 0
+    height, width = image.shape[:2]
+    if mask.shape != (height, width):
+        raise DffError(
+            f"the mask {path} is {mask.shape[1]}x{mask.shape[0]} pixels and its image "
+            f"{width}x{height}: they have to be the same"
+        )
+    if not mask.any():
+        raise DffError(f"the mask {path} is all black: paint the thing white")
+    return mask
+
+
+def _cells_of_mask(
+    grid: Sequence[int], mask: Bool[Tensor, "h w"]
+) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
+    """Cells of a feature map that lie mostly in a mask, and those around that it does not touch."""
+    share = F.adaptive_avg_pool2d(mask.float()[None, None], tuple(grid))[0, 0]
+    # A mask smaller than a cell is the cell it fills most.
+    inside = share >= min(0.5, float(share.max()))
+    wide = max(1, round(MARGIN * float(inside.sum()) ** 0.5))
+    near = F.max_pool2d(inside.float()[None, None], 2 * wide + 1, 1, wide)[0, 0] > 0
+    return inside, near & (share == 0)
 
 
 def _cells_of(

@@ -14,7 +14,7 @@ from dff.edits.document import EditDocument
 from dff.errors import DffError
 from dff.fields.feature_field import FeatureField
 from dff.query.text import TextQuery, embed_query
-from dff.query.threshold import EVEN_ODDS, otsu_threshold
+from dff.query.threshold import EVEN_ODDS, otsu_threshold, select_threshold
 from dff.selection.field_selection import FieldSelection
 from dff.selection.surface_grid import SurfaceGrid
 from dff.teachers import Teacher
@@ -23,13 +23,17 @@ TeacherOf = Callable[[TextQuery], Teacher]
 
 
 def choose_threshold(
-    scores: Float[Tensor, " n"], weights: Float[Tensor, " n"] | None = None
+    scores: Float[Tensor, " n"],
+    weights: Float[Tensor, " n"] | None = None,
+    mode: float | str | None = None,
 ) -> float:
-    """Otsu's threshold, but never below even odds.
+    """The threshold that was asked for; by default Otsu's, but never below even odds.
 
     Below 0.5 something that was not asked for matches better, so selecting there would be wrong
     whatever the histogram looks like (as when the thing asked for is not in the scene at all).
     """
+    if mode is not None:
+        return select_threshold(scores, mode, weights)
     return max(EVEN_ODDS, otsu_threshold(scores, weights))
 
 
@@ -53,8 +57,8 @@ def compile_query(
     weight = field.head(teacher.name).weight
     selection = FieldSelection.make(embed_query(teacher, query), weight, EVEN_ODDS, softness)
     threshold = query.threshold
-    if threshold is None:
-        threshold = choose_threshold(selection.scores(surface.hidden), surface.rays)
+    if not isinstance(threshold, (int, float)):
+        threshold = choose_threshold(selection.scores(surface.hidden), surface.rays, threshold)
     return dataclasses.replace(selection, threshold=threshold)
 
 

@@ -22,6 +22,7 @@ from dff.files import atomic_write
 from dff.pictures import overlay, to_bytes, write_png
 from dff.query.routing import likeness_teachers, text_teacher
 from dff.scene import Scene, View
+from dff.seen_view import see
 from dff.selection.inventory import Name, Thing, find_things, name_things
 from dff.selection.label_file import read_labels
 from dff.selection.selection import Selection
@@ -246,14 +247,7 @@ def _write_pictures(
         view = by_name[name]
         scale = min(1.0, PICTURE_SIDE / max(view.size))
         shown = [entry for entry in entries if entry.view == name]
-        # A grey for each thing, so that one selection and one render show them all.
-        grey = 1.0 / max(entry.number for entry in shown)
-        values = torch.zeros(len(scene.surface))
+        seen = see(scene, rescaled(view.camera, scale))
         for entry in shown:
-            values[entry.thing.mask] = entry.number * grey
-        everything = Selection(scene.surface, values)
-        outputs = scene.render(rescaled(view.camera, scale), selection=everything)
-        number = (outputs["mask"][..., 0] / grey).round().long()
-        for entry in shown:
-            picture = cut_out(outputs["rgb"], number == entry.number)
+            picture = cut_out(seen.rgb, seen.mask(_selection(scene, entry)))
             write_png(folder / f"{entry.stem}.png", to_bytes(picture))

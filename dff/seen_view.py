@@ -35,13 +35,17 @@ class SeenView:
     there: Bool[Tensor, "h w"]
 
     @torch.no_grad()
-    def mask(self, selection: Selection) -> Bool[Tensor, "h w"]:
-        """Pixels that show what is selected."""
+    def asked(self, selection: Selection) -> tuple[Float[Tensor, "h w 1"], Float[Tensor, "h w 1"]]:
+        """Scores and soft mask of a selection here, both in [0, 1]."""
         field = self.scene.model.feature_field
         assert field is not None
         hidden = self.hidden.to(self.scene.model.device)
-        _, values = mask_at(selection, field, hidden, self.points)
-        return (values.cpu() >= 0.5) & self.there
+        scores, values = mask_at(selection, field, hidden, self.points)
+        return scores.cpu()[..., None], (values.cpu() * self.there)[..., None]
+
+    def mask(self, selection: Selection) -> Bool[Tensor, "h w"]:
+        """Pixels that show what is selected."""
+        return self.asked(selection)[1][..., 0] >= 0.5
 
 
 def see(scene: Scene, camera: Cameras) -> SeenView:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dff.answering import answer
+from dff.answering import answer, answer_texts
 from dff.errors import DffError
 from dff.evaluate.masks import intersection_over_union
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
@@ -60,6 +60,42 @@ def test_a_picture_from_outside_selects_what_looks_like_it(scene, truth, tmp_pat
     assert iou(scene, selection, truth, 3) < 0.05
 
 
+def test_a_painted_mask_selects_what_it_covers(scene, truth, tmp_path):
+    labels = truth("IMG_04")
+    path = tmp_path / "red.png"
+    Image.fromarray(((labels == 2) * 255).astype(np.uint8)).save(path)
+    selection = answer(scene, PatchQuery((Patch("IMG_04", mask=str(path)),)))
+    assert iou(scene, selection, truth, 2) > 0.6
+
+
+def test_a_rendered_view_is_a_picture_too(scene, truth, tmp_path):
+    view = scene.views(names=["IMG_04"])[0]
+    picture = (scene.render(view.camera)["rgb"] * 255).byte().numpy()
+    Image.fromarray(picture).save(tmp_path / "view.png")
+    patch = Patch(str(tmp_path / "view.png"), box_of(truth("IMG_04"), 2))
+    assert iou(scene, answer(scene, PatchQuery((patch,))), truth, 2) > 0.5
+
+
+def test_several_texts_in_one_pass_are_what_each_gives_alone(scene):
+    queries = [
+        TextQuery(("red",), ("green", "table", "sky")),
+        TextQuery(("green",), ("red", "table", "sky"), threshold="top5%"),
+        TextQuery(("red",)),
+    ]
+    for query, found in zip(queries, answer_texts(scene, queries), strict=True):
+        alone = answer(scene, query)
+        assert torch.allclose(found.values, alone.values)
+        assert found.made_by == alone.made_by
+
+
+def test_a_share_of_the_surface_can_be_asked_for(scene):
+    found = answer(scene, TextQuery(("red",), ("green", "table"), threshold="top3%"))
+    rays = scene.surface.rays
+    assert found.exact is not None
+    reached = found.scores >= found.exact.threshold
+    assert 0.03 <= float(rays[reached].sum() / rays.sum()) < 0.05
+
+
 def test_words_select_the_same_ball(scene, truth):
     selection = answer(scene, TextQuery(("red",), ("green", "table", "sky")))
     assert iou(scene, selection, truth, 2) > 0.7
@@ -83,6 +119,8 @@ def test_the_same_click_twice_changes_nothing(scene, truth):
 def test_what_cannot_be_answered_is_one_line(scene, truth, tmp_path):
     sky = np.argwhere(truth("IMG_04") == 0)[0]
     (tmp_path / "broken.png").write_bytes(b"no picture")
+    for name, size, colour in (("small.png", (5, 5), 255), ("black.png", (24, 18), 0)):
+        Image.new("L", size, colour).save(tmp_path / name)
     inside = Click("IMG_04", *pixel_of(truth("IMG_04"), 2))
     close = dataclasses.replace(inside, x=inside.x + 0.01)
     for query, says in (
@@ -91,6 +129,9 @@ def test_what_cannot_be_answered_is_one_line(scene, truth, tmp_path):
         (ClickQuery((Click("IMG_04", -1, 1),)), "outside of the image"),
         (ClickQuery((inside,), (close,)), "on the same spot"),
         (PatchQuery((Patch("IMG_04", (0, 0, 25, 4)),)), "beyond the image: it is 24x18"),
+        (PatchQuery((Patch("IMG_04", mask=str(tmp_path / "small.png")),)), "have to be the same"),
+        (PatchQuery((Patch("IMG_04", mask=str(tmp_path / "black.png")),)), "is all black"),
+        (PatchQuery((Patch("IMG_04", mask=str(tmp_path / "none.png")),)), "no such mask"),
         (PatchQuery((Patch("IMG_99"),)), "neither an image of the capture nor a file"),
         (PatchQuery((Patch(str(tmp_path / "broken.png")),)), "cannot read image"),
         (ClickQuery((inside,), teacher="mini"), "not distilled from teacher 'mini'"),

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dff.errors import DffError
+from dff.query.threshold import check_threshold
 
 _CLICK = re.compile(r"(?P<frame>.+):(?P<x>[^:,]+),(?P<y>[^:,]+)")
+# Not the drive letter of a path.
+_MASK = re.compile(r"(?P<image>.{2,}?):(?P<mask>[^:,]+\.(png|PNG))")
 _BOX = re.compile(r"(?P<image>.+):(?P<box>[^:,]+,[^:,]+,[^:,]+,[^:,]+)")
 
 
@@ -56,14 +59,15 @@ class ClickQuery:
         connected: keep only what hangs together with a positive click; otherwise everything alike.
         teacher: which of several distilled teachers answers, or ``product`` for all; None is the
             one for likeness (see `dff.query.routing`).
-        threshold: scores at or above it are selected, in [0, 1]; None means the stable one.
+        threshold: scores at or above it are selected, in [0, 1], or a name (see
+            `dff.query.threshold.select_threshold`); None means the stable one.
     """
 
     positives: tuple[Click, ...]
     negatives: tuple[Click, ...] = ()
     connected: bool = True
     teacher: str | None = None
-    threshold: float | None = None
+    threshold: float | str | None = None
 
     def __post_init__(self) -> None:
         if not self.positives:
@@ -82,17 +86,21 @@ class ClickQuery:
 
 @dataclass(frozen=True)
 class Patch:
-    """A picture, or a rectangle of one.
+    """A picture, or a part of one.
 
     Attributes:
         image: stem of one of the capture's images, or path of any image file.
         box: x0, y0, x1, y1 in pixels of the image on disk, x1 and y1 not included; None is all.
+        mask: path of a mask of the image's size, not black where it shows the thing.
     """
 
     image: str
     box: tuple[float, float, float, float] | None = None
+    mask: str | None = None
 
     def __post_init__(self) -> None:
+        if self.box is not None and self.mask is not None:
+            raise DffError("a patch is a rectangle or a mask, not both")
         if self.box is not None:
             x0, y0, x1, y1 = self.box
             if not all(map(math.isfinite, self.box)) or x0 >= x1 or y0 >= y1:
@@ -103,7 +111,7 @@ class Patch:
 
     @classmethod
     def parse(cls, text: str) -> Patch:
-        """From ``IMAGE:x0,y0,x1,y1`` or ``IMAGE``.
+        """From ``IMAGE:x0,y0,x1,y1``, ``IMAGE:MASK.png`` or ``IMAGE``.
 
         Raises:
             DffError: the rectangle is not four numbers, or has no area.
@@ -111,13 +119,20 @@ class Patch:
         text = text.strip()
         found = _BOX.fullmatch(text)
         if found is None:
+            masked = _MASK.fullmatch(text)
+            if masked is not None:
+                return cls(masked["image"], mask=masked["mask"])
             if not text or re.search(r":[^:/\\]*,", text):
-                raise DffError(f"a patch is written IMAGE:x0,y0,x1,y1 or IMAGE, not {text!r}")
+                raise DffError(
+                    f"a patch is written IMAGE:x0,y0,x1,y1, IMAGE:MASK.png or IMAGE, not {text!r}"
+                )
             return cls(text)
         x0, y0, x1, y1 = _numbers(text, found["box"].split(","))
         return cls(found["image"], (x0, y0, x1, y1))
 
     def __str__(self) -> str:
+        if self.mask is not None:
+            return f"{self.image}:{self.mask}"
         if self.box is None:
             return self.image
         return f"{self.image}:{','.join(f'{side:g}' for side in self.box)}"
@@ -136,7 +151,7 @@ class PatchQuery:
     positives: tuple[Patch, ...]
     negatives: tuple[Patch, ...] = ()
     teacher: str | None = None
-    threshold: float | None = None
+    threshold: float | str | None = None
 
     def __post_init__(self) -> None:
         if not self.positives:
@@ -149,15 +164,6 @@ class PatchQuery:
     def __str__(self) -> str:
         text = "patch " + " ".join(map(str, self.positives))
         return text + "".join(f" not {patch}" for patch in self.negatives)
-
-
-def check_threshold(threshold: float | None) -> None:
-    """Raises `DffError` for a threshold that is no number from 0 to 1."""
-    if threshold is None:
-        return
-    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if not number or not 0.0 <= threshold <= 1.0:
-        raise DffError(f"threshold must be a number from 0 to 1, not {threshold!r}")
 
 
 def _numbers(text: str, parts: Sequence[str]) -> list[float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dff.errors import DffError
 from dff.query.scores import QueryEmbedding
+from dff.query.threshold import check_threshold
 
 if TYPE_CHECKING:
     from dff.teachers import Teacher
@@ -64,7 +65,8 @@ class TextQuery:
         positives: phrases that name what is wanted; at least one.
         negatives: phrases that name what is not; none means the teacher's canonical phrases.
         temperature: divides cosine similarity, in [0.001, 100]; None means the teacher's own.
-        threshold: scores at or above it are selected, in [0, 1]; None means chosen from the scores.
+        threshold: scores at or above it are selected, in [0, 1], or a name (see
+            `dff.query.threshold.select_threshold`); None means chosen from the scores.
         teacher: whose text tower answers, where several were distilled; None means the first one
             that has a text tower.
     """
@@ -72,7 +74,7 @@ class TextQuery:
     positives: tuple[str, ...]
     negatives: tuple[str, ...] = ()
     temperature: float | None = None
-    threshold: float | None = None
+    threshold: float | str | None = None
     teacher: str | None = None
 
     def __post_init__(self) -> None:
@@ -85,7 +87,7 @@ class TextQuery:
             word = sorted(both)[0]
             raise DffError(f"{word!r} is both wanted and not wanted: take it out of one of the two")
         _check_range("temperature", self.temperature, *TEMPERATURE_RANGE)
-        _check_range("threshold", self.threshold, 0.0, 1.0)
+        check_threshold(self.threshold)
         object.__setattr__(self, "positives", positives)
         object.__setattr__(self, "negatives", negatives)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
+import re
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from dff.errors import DffError
 BINS = 256
 # Both scoring rules put a match as good as its best rival at this score.
 EVEN_ODDS = 0.5
+_TOP = re.compile(r"top(?P<percent>\d+(\.\d+)?)%")
 
 
 def otsu_threshold(
@@ -60,26 +62,79 @@ def otsu_threshold(
     return (first + last + 2) / (2 * BINS)
 
 
-def select_threshold(scores: Float[Tensor, "*any"], mode: float | str | None = None) -> float:
+def check_threshold(mode: float | str | None) -> None:
+    """Refuse what is no threshold.
+
+    Raises:
+        DffError: it is neither None, a number from 0 to 1, ``otsu``, ``even``, nor ``top5%``.
+    """
+    if mode is None or mode in ("otsu", "even"):
+        return
+    if isinstance(mode, str):
+        _share(mode)
+        return
+    if isinstance(mode, bool) or not isinstance(mode, (int, float)) or not 0.0 <= mode <= 1.0:
+        raise DffError(
+            f"threshold must be a number from 0 to 1, otsu, even, or a share as in top5%, not "
+            f"{mode!r}"
+        )
+
+
+def parse_threshold(text: str | None) -> float | str | None:
+    """From a command line.
+
+    Raises:
+        DffError: as `check_threshold`.
+    """
+    mode: float | str | None = text
+    if text is not None:
+        with contextlib.suppress(ValueError):
+            mode = float(text)
+    check_threshold(mode)
+    return mode
+
+
+def select_threshold(
+    scores: Float[Tensor, " n"],
+    mode: float | str,
+    weights: Float[Tensor, " n"] | None = None,
+) -> float:
     """The threshold to use: a number as given, or one chosen from the scores.
 
     Args:
-        scores: any shape, in [0, 1].
-        mode: a number in [0, 1]; ``"otsu"`` or None for Otsu's; ``"even"`` for 0.5, the score at
-            which the query and its best rival match equally well.
+        scores: in [0, 1].
+        mode: a number in [0, 1]; ``otsu``; ``even`` for 0.5, the score at which the query and its
+            best rival match equally well; ``top5%`` for the score that the best 5% reach.
+        weights: how often each score counts, not negative; once by default.
 
     Raises:
         DffError: for another name or a number out of range.
     """
-    if mode is None or mode == "otsu":
-        return otsu_threshold(scores)
+    check_threshold(mode)
+    if mode == "otsu":
+        return otsu_threshold(scores, weights)
     if mode == "even":
         return EVEN_ODDS
-    if isinstance(mode, bool) or not isinstance(mode, (int, float)):
-        raise DffError(f"unknown threshold {mode!r}: give a number from 0 to 1, otsu, or even")
-    if not math.isfinite(mode) or not 0.0 <= mode <= 1.0:
-        raise DffError(f"threshold must be from 0 to 1, not {mode!r}")
-    return float(mode)
+    if not isinstance(mode, str):
+        return float(mode)
+    if scores.numel() == 0:
+        raise DffError("no scores to choose a threshold from: the view or the scene is empty")
+    each = torch.ones_like(scores) if weights is None else weights
+    order = scores.argsort(descending=True, stable=True)
+    reached = each[order].double().cumsum(0)
+    last = torch.searchsorted(reached, _share(mode) * reached[-1]).clamp(max=len(order) - 1)
+    return float(scores[order[last]].clamp(0.0, 1.0))
+
+
+def _share(mode: str) -> float:
+    found = _TOP.fullmatch(mode.strip())
+    share = float(found["percent"]) / 100 if found else 0.0
+    if not 0.0 < share <= 1.0:
+        raise DffError(
+            f"unknown threshold {mode!r}: give a number from 0 to 1, otsu, even, or a share as in "
+            "top5%"
+        )
+    return share
 
 
 def soft_mask(

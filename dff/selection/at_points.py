@@ -26,12 +26,13 @@ def mask_at(
 
     Returns:
         Scores and soft mask, both in [0, 1]. Where the selection has a query, the field answers it
-        and the voxels only say where; otherwise the nearest voxel's value is both.
+        and the voxels only say where; otherwise the voxels' values, trilinear in between, are both.
     """
-    voxel = selection.grid.voxel_at(field.unit_positions(points.to(field.aabb)))
+    unit = field.unit_positions(points.to(field.aabb))
     if selection.exact is None:
-        values = selection.values[voxel].to(hidden)
+        values = selection.grid.sampled(selection.values, unit).to(hidden)
         return values, values
+    voxel = selection.grid.voxel_at(unit)
     scorer = selection.exact.on(field)
     mask = scorer.mask(hidden) * selection.reach[voxel].to(hidden)
     if selection.firm is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dff.fields.feature_field import FeatureField
@@ -119,8 +120,24 @@ class BakedFeatures:
         directions = normalise(embeddings.to(self.weight)) @ self.weight
         return (self.hidden @ directions.T).clamp(-1.0, 1.0)
 
+    @cached_property
+    def there(self) -> Bool[Tensor, " n"]:
+        """Which voxels have features."""
+        return (self.hidden != 0).any(dim=-1)
+
     def scores(self, query: QueryEmbedding) -> Float[Tensor, " n"]:
         """How well every voxel matches a query, in [0, 1]; 0 where there are no features."""
-        scores = scores_from_cosines(self.cosines(query.embeddings), query)
-        there = (self.hidden != 0).any(dim=-1)
-        return torch.where(there, scores, torch.zeros_like(scores))
+        return self.scores_of([query])[0]
+
+    def scores_of(self, queries: Sequence[QueryEmbedding]) -> list[Float[Tensor, " n"]]:
+        """As `scores`, for several queries in one matrix product; what they share is asked once."""
+        rows = torch.cat([query.embeddings for query in queries])
+        kinds, which = torch.unique(rows, dim=0, return_inverse=True)
+        cosines = self.cosines(kinds)
+        found, start = [], 0
+        for query in queries:
+            columns = which[start : start + len(query.embeddings)]
+            start += len(columns)
+            scores = scores_from_cosines(cosines[:, columns], query)
+            found.append(torch.where(self.there, scores, torch.zeros_like(scores)))
+        return found

@@ -7,6 +7,7 @@ neighbours. Voxels divide the unit cube (contracted space), so that what is far 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -137,6 +138,38 @@ class SurfaceGrid:
         rank[order] = torch.arange(len(order))
         result[selected] = rank[inverse]
         return result
+
+    def sampled(
+        self, values: Float[Tensor, " n"], unit: Float[Tensor, "*batch 3"]
+    ) -> Float[Tensor, "*batch"]:
+        """Values on the voxels, trilinear between the occupied ones around each position.
+
+        Empty voxels do not count: the weights of the occupied ones among the eight around a
+        position are scaled to sum to 1; where all are empty, the nearest occupied one's value
+        holds.
+
+        Args:
+            values: one for each voxel.
+            unit: positions in the unit cube.
+        """
+        flat = unit.reshape(-1, 3).cpu()
+        size = self.resolution
+        low = (flat * size - 0.5).floor()
+        part = flat * size - 0.5 - low
+        total, weight = torch.zeros(len(flat)), torch.zeros(len(flat))
+        nearest = self.snap.nearest.view(-1)
+        for corner in itertools.product((0, 1), repeat=3):
+            offset = torch.tensor(corner)
+            place = (low.long() + offset).clamp(0, size - 1)
+            cell = (place[:, 0] * size + place[:, 1]) * size + place[:, 2]
+            voxel = nearest[cell].long()
+            share = torch.where(offset.bool(), part, 1 - part).prod(dim=1)
+            share = share * (self.snap.seen[voxel] == cell)
+            total += share * values[voxel]
+            weight += share
+        alone = values[self.voxel_at(flat)]
+        result = torch.where(weight > 1e-6, total / weight.clamp_min(1e-6), alone)
+        return result.view(unit.shape[:-1])
 
     def voxel_at(self, unit: Float[Tensor, "*batch 3"]) -> Int[Tensor, "*batch"]:
         """Number of the occupied voxel nearest to each position in the unit cube."""

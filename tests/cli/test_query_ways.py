@@ -60,6 +60,18 @@ class TestOtherWaysToAsk:
                 > 0.6
             )
 
+    def test_each_of_several_words_is_a_selection_of_its_own(self, trained, tmp_path, truth):
+        out = tmp_path / "each"
+        parts = ("--text", "red", "green", "--negative", "table", "--each")
+        more = ("--frames", "IMG_04", "--output-dir", out, "--save", tmp_path / "it.npz")
+        main(arguments("query", "--load-config", trained, *parts, *more, "--format", "points"))
+        for word, label in (("red", 2), ("green", 3)):
+            mask = torch.from_numpy(read(out / word / "masks" / "IMG_04.png") == 255)
+            target = torch.from_numpy(truth("IMG_04") == label)
+            assert intersection_over_union(mask, target) > 0.6
+            assert (tmp_path / f"it_{word}.npz").exists()
+            assert (out / word / "points.ply").exists()
+
     def test_an_inventory_lists_what_there_is(self, trained, tmp_path, capsys):
         main(arguments("query", "--load-config", trained, "--list", "--output-dir", tmp_path))
         assert len(json.loads((tmp_path / "things.json").read_text())["things"]) >= 3

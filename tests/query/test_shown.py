@@ -77,3 +77,12 @@ def test_queries_that_contradict_themselves_are_refused():
             ClickQuery((click,), threshold=threshold)
         with pytest.raises(DffError, match="from 0 to 1"):
             PatchQuery((patch,), threshold=threshold)
+
+
+def test_a_mask_is_written_after_its_image():
+    assert Patch.parse("IMG_1:masks/apple.png") == Patch("IMG_1", mask="masks/apple.png")
+    assert Patch.parse("a/b.jpg:c.png") == Patch("a/b.jpg", mask="c.png")
+    assert Patch.parse("C:\\photo.png") == Patch("C:\\photo.png")
+    assert str(Patch.parse("IMG_1:apple.png")) == "IMG_1:apple.png"
+    with pytest.raises(DffError, match="not both"):
+        Patch("IMG_1", (0, 0, 1, 1), "apple.png")

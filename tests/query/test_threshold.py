@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dff.errors import DffError
 from dff.query import otsu_threshold, select_threshold, soft_mask
+from dff.query.threshold import parse_threshold
 
 
 def within_class_variance(values: list[float], cut: float) -> float:
@@ -53,12 +54,35 @@ def test_values_that_are_not_finite_are_left_out():
 
 def test_modes():
     scores = torch.tensor([0.0, 0.1, 0.2, 0.4])
-    assert select_threshold(scores) == select_threshold(scores, "otsu") == otsu_threshold(scores)
+    assert select_threshold(scores, "otsu") == otsu_threshold(scores)
     assert select_threshold(scores, "even") == 0.5
     assert select_threshold(scores, 0.25) == 0.25
-    for bad in ("ostu", 1.5, float("nan"), True):
+    for bad in ("ostu", "top0%", "top101%", "top%", 1.5, float("nan"), True):
         with pytest.raises(DffError, match="threshold"):
             select_threshold(scores, bad)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, width=32), st.integers(1, 5)), min_size=1, max_size=30),
+    st.integers(1, 100),
+)
+def test_a_share_is_the_least_that_holds_it(pairs, percent):
+    scores = torch.tensor([score for score, _ in pairs])
+    weights = torch.tensor([weight for _, weight in pairs])
+    threshold = select_threshold(scores, f"top{percent}%", weights)
+    reached, beyond = scores >= threshold, scores > threshold
+    wanted = percent / 100 * int(weights.sum())
+    assert int(weights[reached].sum()) >= wanted - 1e-6
+    assert int(weights[beyond].sum()) < wanted + 1e-6
+
+
+def test_thresholds_as_people_write_them():
+    assert parse_threshold(None) is None
+    assert parse_threshold("0.25") == 0.25
+    assert parse_threshold("top2.5%") == "top2.5%"
+    for bad in ("", "a lot", "1.5", "nan", "top5"):
+        with pytest.raises(DffError, match="threshold"):
+            parse_threshold(bad)
 
 
 unit = st.floats(0, 1, width=32)

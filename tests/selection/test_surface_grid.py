@@ -105,3 +105,25 @@ def test_an_empty_grid_does_no_harm():
     assert len(grid) == 0
     assert grid.spacing == 0.0
     assert len(grid.components(torch.zeros(0, dtype=torch.bool))) == 0
+
+
+def test_between_voxels_values_are_trilinear_over_the_occupied_ones():
+    resolution = 4
+    cells = torch.tensor([[1, 1, 1], [2, 1, 1], [1, 2, 1]])
+    points = (cells + 0.5) / resolution
+    grid = SurfaceGrid.build(points, points, torch.ones(3, 2), torch.ones(3, 3), resolution)
+    values = torch.zeros(3)
+    values[grid.voxel_at(points)] = torch.tensor([0.0, 1.0, 0.5])
+    asked = torch.stack(
+        [
+            points[0],
+            points[1],
+            (points[0] + points[1]) / 2,
+            0.75 * points[0] + 0.25 * points[2],
+            # The fourth corner of this square is empty: 0.36, 0.24 and 0.24 are what counts.
+            points[0] + 0.4 * (points[1] - points[0]) + 0.4 * (points[2] - points[0]),
+            torch.tensor([0.99, 0.3, 0.3]),
+        ]
+    )
+    expected = [0.0, 1.0, 0.5, 0.125, (0.24 * 1.0 + 0.24 * 0.5) / 0.84, 1.0]
+    assert torch.allclose(grid.sampled(values, asked), torch.tensor(expected), atol=1e-6)
