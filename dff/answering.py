@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +20,15 @@ from dff.query.scores import QueryEmbedding
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import select_threshold, soft_mask
-from dff.scene import Scene
 from dff.selection.clicked import ball_looks, likeness, select_clicked
 from dff.selection.exact import ExactQuery, TeacherQuery
 from dff.selection.selection import Selection
+from dff.selection.specks import without_specks
 from dff.selection.stable import around_seeds, stable_component
 from dff.teachers import Teacher
+
+if TYPE_CHECKING:
+    from dff.scene import Scene
 
 # On the rim of what was clicked the nearer look decides; but nothing less alike than this is taken.
 LEAST = 0.3
@@ -84,14 +88,14 @@ def _named(
 ) -> Selection:
     threshold = choose_threshold(scores, scene.surface.rays, query.threshold)
     values = soft_mask(scores, threshold, softness)
-    region = scene.surface.snap.without_specks(values > 0).inside
+    kept = without_specks(scene.surface, values > 0)
     against = ", ".join(query.negatives or canonical)
     how = (
         f"'{', '.join(query.positives)}' against {against} by {part.teacher}, "
         f"threshold {threshold:.3f}"
     )
     exact = ExactQuery((part,), threshold, softness)
-    return Selection(scene.surface, values * region.to(values), scores, exact, (how,))
+    return Selection(scene.surface, values * kept.to(values), scores, exact, (how,))
 
 
 def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Selection:
@@ -166,9 +170,9 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
         threshold, _ = stable_component(scene.surface, scores, [best], connected=False)
     exact = ExactQuery(tuple(parts), threshold, softness)
     values = soft_mask(scores, threshold, softness)
-    region = scene.surface.snap.without_specks(values > 0).inside
+    kept = without_specks(scene.surface, values > 0)
     how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
-    return Selection(scene.surface, values * region.to(values), scores, exact, (how,))
+    return Selection(scene.surface, values * kept.to(values), scores, exact, (how,))
 
 
 def voxel_of(scene: Scene, click: Click) -> int:
@@ -243,7 +247,7 @@ def _cells_of_mask(
     grid: Sequence[int], mask: Bool[Tensor, "h w"]
 ) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"]]:
     """Cells of a feature map that lie mostly in a mask, and those around that it does not touch."""
-    share = F.adaptive_avg_pool2d(mask.float()[None, None], tuple(grid))[0, 0]
+    share = F.adaptive_avg_pool2d(mask.float()[None, None], (grid[0], grid[1]))[0, 0]
     # A mask smaller than a cell is the cell it fills most.
     inside = share >= min(0.5, float(share.max()))
     wide = max(1, round(MARGIN * float(inside.sum()) ** 0.5))

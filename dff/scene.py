@@ -18,18 +18,20 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.trainer import TrainerConfig
 from torch import Tensor
 
+from dff.answering import Query, answer
 from dff.baking import RAYS as BAKED_RAYS
 from dff.baking import bake, fingerprint_of, load_grid, save_grid
-from dff.compiling import compile_document, compile_query
+from dff.compiling import compile_document
 from dff.edits.compiled import CompiledEdits
-from dff.edits.document import EditDocument
+from dff.edits.document import EditDocument, FileSelection, StepSelection
+from dff.edits.folder import file_within, query_within
 from dff.errors import DffError
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.routing import text_teacher
+from dff.query.shown import PatchQuery
 from dff.query.text import TextQuery
 from dff.selection.at_points import mask_at
 from dff.selection.exact import BakedFeatures
-from dff.selection.field_selection import FieldSelection
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
 from dff.teachers import Teacher, get_teacher
@@ -205,27 +207,43 @@ class Scene:
             for index, path in enumerate(outputs.image_filenames)
         ]
 
-    def select(self, query: TextQuery, softness: float = 0.0) -> FieldSelection:
-        """Turn a text query into a selection.
+    def select(self, query: Query, softness: float = 0.0) -> Selection:
+        """What words, clicks or pictures select; see `dff.answering.answer`.
 
         Raises:
-            DffError: no features, a teacher without text, or a word it does not know.
+            DffError: whatever is wrong with the query in this scene, in one line.
         """
-        surface = self.surface
-        assert self.model.feature_field is not None
-        return compile_query(query, self.teacher_of, self.model.feature_field, surface, softness)
+        return answer(self, query, softness)
 
-    def compile(self, document: EditDocument) -> CompiledEdits:
-        """Make an edit document ready to render; the document stays as it is."""
+    def compile(self, document: EditDocument, folder: Path | None = None) -> CompiledEdits:
+        """Make an edit document ready to render; the document stays as it is.
+
+        Args:
+            document: what to do.
+            folder: the only one whose files the document may name; without, it may name none.
+
+        Raises:
+            DffError: a step selects nothing, or its selection cannot be made.
+        """
         if not any(step.enabled for step in document.steps):
             return CompiledEdits((), ())
-        return compile_document(document, self.teacher_of, self.model.feature_field, self.surface)
+        known = {view.name for view in self.views()}
+
+        def answered(described: StepSelection) -> Selection:
+            if isinstance(described, FileSelection):
+                return self.load_selection(file_within(folder, described.file))
+            query = described.query()
+            if isinstance(query, PatchQuery):
+                query = query_within(folder, query, known)
+            return answer(self, query, described.softness)
+
+        return compile_document(document, answered, self.model.feature_field, self.surface)
 
     def render(
         self,
         camera: Cameras,
         edits: CompiledEdits | None = None,
-        selection: FieldSelection | Selection | None = None,
+        selection: Selection | None = None,
         hidden: bool = False,
         on_rows: Callable[[float], None] | None = None,
     ) -> dict[str, Tensor]:
@@ -234,7 +252,7 @@ class Scene:
         Args:
             camera: one camera; its height and width are the size of the result.
             edits: what is changed.
-            selection: adds ``relevancy`` (h, w, 1), and for a `Selection` ``mask`` (h, w, 1).
+            selection: adds ``relevancy`` and ``mask`` (h, w, 1), both in [0, 1].
             hidden: adds ``hidden_features`` (h, w, H).
             on_rows: told the share of the picture that is done.
 
@@ -244,13 +262,11 @@ class Scene:
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
         height, width = rays.origins.shape[:2]
         rays = rays.flatten()
-        if isinstance(selection, Selection):
-            outputs = self._render_rays(rays, edits, None, True, on_rows)
+        outputs = self._render_rays(rays, edits, hidden or selection is not None, on_rows)
+        if selection is not None:
             outputs |= self._masked(selection, rays, outputs)
             if not hidden:
                 del outputs["hidden_features"]
-        else:
-            outputs = self._render_rays(rays, edits, selection, hidden, on_rows)
         return {name: value.view(height, width, -1) for name, value in outputs.items()}
 
     @torch.no_grad()
@@ -270,7 +286,6 @@ class Scene:
         self,
         rays: RayBundle,
         edits: CompiledEdits | None = None,
-        selection: FieldSelection | None = None,
         hidden: bool = False,
         on_rows: Callable[[float], None] | None = None,
     ) -> dict[str, Tensor]:
@@ -278,7 +293,7 @@ class Scene:
         parts: list[dict[str, Tensor]] = []
         for start in range(0, len(rays), chunk):
             bundle = self.model.collider(rays[start : start + chunk].to(self.model.device))
-            outputs = self.model.render(bundle, edits, selection, hidden)
+            outputs = self.model.render(bundle, edits, hidden=hidden)
             parts.append({name: value.cpu() for name, value in outputs.items()})
             if on_rows is not None:
                 on_rows(min(1.0, (start + chunk) / len(rays)))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from dff.compiling import choose_threshold, compile_document, compile_query
+from dff.answering import answer_text
+from dff.compiling import choose_threshold, compile_document
 from dff.edits.operations import Delete, HueShift
 from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.fields.feature_field import FeatureField
 from dff.fields.hash_encoding import GridShape
-from dff.query.text import TextQuery
+from dff.selection.exact import BakedFeatures
 from dff.selection.surface_grid import SurfaceGrid
 
 
@@ -36,9 +39,13 @@ def surface(colour_teacher) -> SurfaceGrid:
 
 
 @pytest.fixture
-def answering(colour_teacher):
-    """Every query goes to the colour teacher."""
-    return lambda query: colour_teacher
+def answering(colour_teacher, field, surface):
+    """Text is answered on the surface by the colour teacher."""
+    baked = BakedFeatures.bake(surface.hidden, field.head("colour").weight)
+    scene = SimpleNamespace(
+        surface=surface, teacher_of=lambda query: colour_teacher, baked=lambda name: baked
+    )
+    return lambda described: answer_text(scene, described.query(), described.softness)
 
 
 def step(text: str, **more) -> dict:
@@ -61,16 +68,17 @@ def test_the_chosen_threshold_is_never_below_even_odds():
     assert choose_threshold(torch.full((9,), 0.2)) == 0.5
 
 
-def test_a_query_selects_what_it_names(field, surface, answering):
-    selection = compile_query(TextQuery(("red",), ("table",)), answering, field, surface)
-    mask = selection.mask(surface.hidden)
-    assert mask.tolist() == [1.0] * 10 + [0.0] * 90
+def test_a_step_selects_what_it_names(field, surface, answering):
+    compiled = compile_document(document(step("red")), answering, field, surface)
+    unit = surface.points[None]
+    (mask,) = compiled.masks(surface.hidden[None], unit)
+    assert mask[0].tolist() == [1.0] * 10 + [0.0] * 90
 
 
 def test_a_threshold_and_softness_that_are_given_are_used(field, surface, answering):
-    asked = TextQuery(("red",), ("table",), threshold=0.77)
-    selection = compile_query(asked, answering, field, surface, softness=0.1)
-    assert (selection.threshold, selection.softness) == (0.77, 0.1)
+    described = document(step("red", selection={"threshold": 0.77, "softness": 0.1}))
+    (asked,) = compile_document(described, answering, field, surface).selections
+    assert (asked.threshold, asked.softness) == (0.77, 0.1)
 
 
 def test_steps_come_in_order_and_those_switched_off_are_left_out(field, surface, answering):

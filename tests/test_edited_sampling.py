@@ -195,9 +195,9 @@ def test_points_are_asked_about_where_the_snap_says():
     assert (mask == 1).all()
 
 
-def test_outside_its_region_a_selection_is_empty():
-    def left(unit: torch.Tensor) -> torch.Tensor:
-        return unit[..., 0] < 0.5
+def test_outside_its_place_a_selection_is_empty():
+    def left(unit: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return mask * (unit[..., 0] < 0.5)
 
     positions = torch.tensor([[[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]])
     visible = torch.ones(1, 2, dtype=torch.bool)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from nerfstudio.configs.method_configs import method_configs
+from PIL import Image
 
 from dff.data.images import load_image
 from dff.edits.document import EditDocument
 from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.evaluate import intersection_over_union, psnr
+from dff.query.shown import Click, ClickQuery
 from dff.query.text import TextQuery
 from dff.scene import View, load, read_config, tell_apart
 
@@ -62,17 +65,16 @@ class TestSelect:
         selection = scene.select(TextQuery((word,), others))
         for name in ("IMG_00", "IMG_04"):
             (view,) = scene.views(names=[name])
-            scores = scene.render(view.camera, selection=selection)["relevancy"][..., 0]
-            mask = scores >= selection.threshold
+            mask = scene.render(view.camera, selection=selection)["mask"][..., 0] >= 0.5
             assert intersection_over_union(mask, torch.from_numpy(truth(name) == label)) > 0.7
 
     def test_a_threshold_that_is_given_is_used(self, scene):
         query = TextQuery(("red",), ("table",), threshold=0.83)
-        assert scene.select(query).threshold == 0.83
+        assert scene.select(query).exact.threshold == 0.83
 
     def test_a_chosen_threshold_is_never_below_even_odds(self, scene):
-        assert 0.5 <= scene.select(RED).threshold < 1.0
-        assert scene.select(TextQuery(("blue",), ("table", "sky"))).threshold >= 0.5
+        assert 0.5 <= scene.select(RED).exact.threshold < 1.0
+        assert scene.select(TextQuery(("blue",), ("table", "sky"))).exact.threshold >= 0.5
 
     def test_an_unknown_word_is_one_line(self, scene):
         with pytest.raises(DffError, match="unknown word 'banana'"):
@@ -123,6 +125,41 @@ class TestEdits:
         steps = (step({"type": "delete"}), step({"type": "delete"}, text="red", threshold=1.0))
         with pytest.raises(DffError, match="step 2 selects nothing"):
             scene.compile(document(*steps))
+
+    def test_what_is_clicked_shown_or_saved_is_deleted_too(self, scene, truth, tmp_path):
+        (view,) = scene.views(names=["IMG_04"])
+        labels = truth("IMG_04")
+        ys, xs = np.nonzero(labels == 2)
+        click = f"IMG_04:{xs.mean():g},{ys.mean():g}"
+        box = f"{xs.min()},{ys.min()},{xs.max() + 1},{ys.max() + 1}"
+        query = ClickQuery((Click.parse(click),))
+        scene.select(query).save(tmp_path / "red.npz", scene.fingerprint)
+        Image.fromarray(((labels == 2) * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+        plain = scene.render(view.camera)["rgb"]
+        red = torch.from_numpy(labels == 2)
+        green = torch.from_numpy(labels == 3)
+        for selection in (
+            {"click": click},
+            {"patch": f"IMG_04:{box}"},
+            {"patch": "IMG_04:mask.png"},
+            {"file": "red.npz"},
+        ):
+            doc = parse_document(
+                {"version": 1, "steps": [{"selection": selection, "operation": {"type": "delete"}}]}
+            )
+            after = scene.render(view.camera, scene.compile(doc, tmp_path))["rgb"]
+            assert (after - plain)[red].abs().mean() > 0.15, selection
+            assert (after - plain)[green].abs().mean() < 0.02, selection
+
+    def test_a_document_reads_only_its_own_folder(self, scene, tmp_path):
+        for selection in ({"file": "../red.npz"}, {"file": "/etc/passwd"}, {"patch": "../a.png"}):
+            doc = parse_document(
+                {"version": 1, "steps": [{"selection": selection, "operation": {"type": "delete"}}]}
+            )
+            with pytest.raises(DffError, match="not in its own folder"):
+                scene.compile(doc, tmp_path)
+            with pytest.raises(DffError, match="no folder of its own"):
+                scene.compile(doc)
 
     def test_the_document_stays_as_it_is(self, scene):
         doc = document(step({"type": "delete"}))

@@ -56,7 +56,7 @@ def test_words_go_to_the_teacher_that_understands_them(scene, truth):
     assert scene.teacher.name == "colour"
     found = scene.select(TextQuery(("red",), ("green", "table", "sky")))
     view = scene.views("train")[0]
-    mask = scene.render(view.camera, selection=found)["relevancy"][..., 0] >= found.threshold
+    mask = scene.render(view.camera, selection=found)["mask"][..., 0] >= 0.5
     red = torch.from_numpy(truth(view.name) == 2)
     assert (mask & red).sum() / (mask | red).sum() > 0.6
 

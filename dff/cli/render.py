@@ -49,7 +49,9 @@ class Render:
         if self.camera_path is not None:
             path_shots, fps = read_camera_path(self.camera_path)
         scene = load(self.load_config)
-        edits = scene.compile(document) if document is not None else None
+        edits = None
+        if document is not None and self.edits is not None:
+            edits = scene.compile(document, self.edits.parent)
         if path_shots is not None:
             shots = path_shots
         elif self.trajectory == "orbit":

@@ -7,8 +7,11 @@ operations and colour functions are known by name.
 from dff.edits.apply import apply_edits, apply_operations
 from dff.edits.colour import COLOUR_FUNCTIONS, hsv_to_rgb, recolour, rgb_to_hsv
 from dff.edits.document import (
+    ClickSelection,
     EditDocument,
     EditStep,
+    FileSelection,
+    PatchSelection,
     Selection,
     TextSelection,
 )
@@ -29,14 +32,17 @@ from dff.edits.storage import load_document, parse_document, save_document
 
 __all__ = [
     "COLOUR_FUNCTIONS",
+    "ClickSelection",
     "Delete",
     "EditDocument",
     "EditStep",
     "Extract",
+    "FileSelection",
     "Greyscale",
     "HueShift",
     "Opacity",
     "Operation",
+    "PatchSelection",
     "Recolor",
     "SaturationScale",
     "Selection",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from dff.edits.apply import apply_edits, apply_operations
@@ -22,10 +22,12 @@ class PointMover(Protocol):
     ) -> Float[Tensor, "n 3"]: ...
 
 
-class Region(Protocol):
-    """A part of space: see `dff.selection.surface_snap`."""
+class Place(Protocol):
+    """Where a selection holds: see `dff.selection.at_points`."""
 
-    def __call__(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]: ...
+    def __call__(
+        self, unit: Float[Tensor, "*batch 3"], mask: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]: ...
 
 
 class PointSelection(Protocol):
@@ -42,13 +44,13 @@ class CompiledEdits:
         selections: one per operation.
         operations: what is done.
         snap: where to ask the selections about points no photo shows; None asks at the points.
-        regions: outside of which a selection is empty, one per operation; none are unbounded.
+        places: where each selection holds, one per operation; without, everywhere.
     """
 
     selections: tuple[PointSelection, ...]
     operations: tuple[Operation, ...]
     snap: PointMover | None = None
-    regions: tuple[Region, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def changes_opacity(self) -> bool:
@@ -62,13 +64,12 @@ class CompiledEdits:
 
         Args:
             hidden: hidden features of the points.
-            unit: the points in the unit cube; without them regions are left aside.
+            unit: the points in the unit cube; without them places are left aside.
         """
         masks = [selection.mask(hidden) for selection in self.selections]
-        if unit is None or not self.regions:
+        if unit is None or not self.places:
             return masks
-        pairs = zip(masks, self.regions, strict=True)
-        return [mask * region(unit).to(mask) for mask, region in pairs]
+        return [place(unit, mask) for place, mask in zip(self.places, masks, strict=True)]
 
     def apply(
         self,

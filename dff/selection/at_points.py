@@ -1,13 +1,58 @@
-"""What a selection says at points on a surface."""
+"""What a selection says at points on a surface, and at the samples along rays."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dff.fields.feature_field import FeatureField
+from dff.selection.exact import ExactScorer
 from dff.selection.selection import Selection
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """What a selection without a query says of features: nothing; its voxels decide."""
+
+    def mask(self, hidden: Float[Tensor, "*batch H"]) -> Float[Tensor, "*batch"]:
+        """Ones."""
+        return torch.ones_like(hidden[..., 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where a selection holds: its voxels, around what its query says of the features."""
+
+    selection: Selection
+
+    def __call__(
+        self, unit: Float[Tensor, "*batch 3"], mask: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        """Soft mask at positions.
+
+        Args:
+            unit: positions in the unit cube.
+            mask: what the query, or `Everywhere`, says there.
+        """
+        selection = self.selection
+        if len(selection.grid) == 0:
+            return torch.zeros_like(mask)
+        if selection.exact is None:
+            return mask * selection.grid.sampled(selection.values, unit).to(mask)
+        voxel = selection.grid.voxel_at(unit)
+        result = mask * selection.reach[voxel].to(mask)
+        if selection.firm is None:
+            return result
+        held = selection.firm[voxel].to(mask.device)
+        return torch.where(held, selection.values[voxel].to(mask), result)
+
+
+def asking(selection: Selection, field: FeatureField) -> ExactScorer | Everywhere:
+    """What to ask of the features at a point, before `Placed` says where."""
+    return Everywhere() if selection.exact is None else selection.exact.on(field)
 
 
 def mask_at(
@@ -29,13 +74,6 @@ def mask_at(
         and the voxels only say where; otherwise the voxels' values, trilinear in between, are both.
     """
     unit = field.unit_positions(points.to(field.aabb))
-    if selection.exact is None:
-        values = selection.grid.sampled(selection.values, unit).to(hidden)
-        return values, values
-    voxel = selection.grid.voxel_at(unit)
-    scorer = selection.exact.on(field)
-    mask = scorer.mask(hidden) * selection.reach[voxel].to(hidden)
-    if selection.firm is not None:
-        held = selection.firm[voxel].to(hidden.device)
-        mask = torch.where(held, selection.values[voxel].to(hidden), mask)
-    return scorer.scores(hidden), mask
+    asked = asking(selection, field)
+    values = Placed(selection)(unit, asked.mask(hidden))
+    return (asked.scores(hidden) if isinstance(asked, ExactScorer) else values), values

@@ -106,6 +106,18 @@ class SurfaceGrid:
         return KDTree(corners).query_pairs(NEIGHBOUR_DISTANCE, output_type="ndarray")
 
     @cached_property
+    def coarse(self) -> tuple[Int[Tensor, " n"], Int[np.ndarray, "m 2"]]:
+        """Cells of two voxels' side: the number of each voxel's cell, and which cells touch."""
+        half = self.resolution // 2 + 1
+        corners = torch.stack(torch.unravel_index(self.snap.seen, (self.resolution,) * 3), 1) // 2
+        flat = (corners[:, 0] * half + corners[:, 1]) * half + corners[:, 2]
+        kinds, cell = torch.unique(flat, return_inverse=True)
+        places = np.stack(np.unravel_index(kinds.numpy(), (half,) * 3), axis=1)
+        if len(places) == 0:
+            return cell, np.zeros((0, 2), dtype=np.int64)
+        return cell, KDTree(places).query_pairs(NEIGHBOUR_DISTANCE, output_type="ndarray")
+
+    @cached_property
     def spacing(self) -> float:
         """Median world distance of neighbouring voxels, weighted by the rays that met them."""
         if len(self.pairs) == 0:

@@ -13,15 +13,13 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import binary_dilation, distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 GRID = 128
 # Within this many voxels of a seen one a point is asked about where it is: the feature field is
 # trained by every sample that weighs something, not only by the surface itself.
 REACH = 1.75
-# Components of a selection below this share of its largest one are mistakes, not things.
-SPECK_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -86,47 +84,6 @@ class SurfaceSnap:
         result = world.clone()
         result[away.to(world.device)] = self.points[nearest].to(world)
         return result
-
-    def without_specks(self, selected: Bool[Tensor, " n"]) -> VoxelRegion:
-        """Where a selection holds once its specks are gone.
-
-        Selected voxels that touch, or have one voxel between them, are one component; those
-        smaller than a twentieth of the largest are specks. What is not selected stays in the
-        region, so that soft rims do.
-
-        Args:
-            selected: which of the seen voxels are.
-        """
-        resolution = self.nearest.shape[0]
-        chosen = np.zeros(resolution**3, dtype=bool)
-        chosen[self.seen[selected].numpy()] = True
-        near = binary_dilation(chosen.reshape((resolution,) * 3), np.ones((3, 3, 3)))
-        number, count = cast(tuple[np.ndarray, int], label(near))
-        of_seen = number.ravel()[self.seen.numpy()]
-        sizes = np.bincount(of_seen[selected.numpy()], minlength=count + 1)
-        speck = sizes < SPECK_SHARE * sizes.max()
-        return VoxelRegion(self.nearest, ~(torch.from_numpy(speck[of_seen]) & selected))
-
-
-@dataclass(frozen=True)
-class VoxelRegion:
-    """A part of space, by the seen voxel that each point is nearest to.
-
-    Attributes:
-        nearest: as in `SurfaceSnap`.
-        inside: (n,), whether points nearest to the seen voxel belong to it.
-    """
-
-    nearest: Int[Tensor, "r r r"]
-    inside: Bool[Tensor, " n"]
-
-    def __call__(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
-        """Whether positions in the unit cube belong to it; all do where nothing was seen."""
-        if len(self.inside) == 0:
-            return torch.ones(unit.shape[:-1], dtype=torch.bool, device=unit.device)
-        cell = cells(unit.reshape(-1, 3).cpu(), self.nearest.shape[0])
-        inside = self.inside[self.nearest.view(-1)[cell].long()]
-        return inside.view(unit.shape[:-1]).to(unit.device)
 
 
 def cells(unit: Float[Tensor, "n 3"], resolution: int) -> Int[Tensor, " n"]:

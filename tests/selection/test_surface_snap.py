@@ -67,31 +67,3 @@ def test_points_outside_the_cube_are_handled():
     snap = SurfaceSnap.build(surface, surface, resolution=16)
     far = torch.tensor([[5.0, -3.0, 0.5]])
     assert torch.isfinite(snap(far, far)).all()
-
-
-def test_specks_are_dropped_and_things_of_similar_size_stay():
-    generator = torch.Generator().manual_seed(4)
-    big = 0.2 + 0.2 * torch.rand(3000, 3, generator=generator)
-    other = 0.6 + 0.15 * torch.rand(2000, 3, generator=generator)
-    speck = torch.tensor([[0.9, 0.1, 0.5]])
-    floor = torch.rand(2000, 3, generator=generator) * torch.tensor([1.0, 1.0, 0.02])
-    surface = torch.cat([big, other, speck, floor])
-    snap = SurfaceSnap.build(surface, surface, resolution=32)
-    selected = snap.points[:, 2] > 0.1
-    region = snap.without_specks(selected)
-    assert region(big).all()
-    assert region(other).all()
-    assert not region(speck).any()
-    # What was never selected is left to the selection itself.
-    assert region(floor).all()
-    assert region(torch.rand(2, 5, 3)).shape == (2, 5)
-
-
-def test_without_anything_seen_or_selected_the_region_is_everything():
-    nothing = torch.zeros(0, 3)
-    snap = SurfaceSnap.build(nothing, nothing, resolution=8)
-    assert snap.without_specks(torch.zeros(0, dtype=torch.bool))(torch.rand(4, 3)).all()
-    surface = sphere(300)
-    snap = SurfaceSnap.build(surface, surface, resolution=16)
-    none = torch.zeros(len(snap.points), dtype=torch.bool)
-    assert snap.without_specks(none)(torch.rand(4, 3)).all()

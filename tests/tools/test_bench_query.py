@@ -15,6 +15,7 @@ import torch
 from dff.compiling import choose_threshold
 from dff.errors import DffError
 from dff.query.scores import QueryEmbedding
+from dff.selection.specks import without_specks
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -29,9 +30,9 @@ from bench_query import (  # noqa: E402
     made_up,
     main,
     most_held,
-    spheres,
     unbaked,
 )
+from made_up_surface import spheres  # noqa: E402
 
 SMALL = BenchQuery(
     voxels=3000, resolution=48, hidden=12, dims=(20,), texts=5, repeats=1, unbaked_share=0.01
@@ -68,8 +69,7 @@ def test_a_query_is_asked_as_answers_are():
     words = scene.query.embeddings.double().numpy()
     scores = torch.from_numpy(brute_force(words, features, scene.query.scale)).float()
     above = scores >= choose_threshold(scores, scene.grid.rays)
-    kept = scene.grid.snap.without_specks(above).inside
-    assert (values > 0).equal(above & kept)
+    assert (values > 0).equal(without_specks(scene.grid, above))
     # What it asks for is there: the first sphere, and not all of them.
     _, numbers = spheres(SMALL.voxels, SMALL.resolution)
     order = torch.argsort(torch.argsort(voxel_numbers()))
