@@ -23,6 +23,7 @@ from dff.query.threshold import select_threshold, soft_mask
 from dff.selection.clicked import ball_looks, likeness, select_clicked
 from dff.selection.exact import ExactQuery, TeacherQuery
 from dff.selection.selection import Selection
+from dff.selection.shown import select_shown
 from dff.selection.specks import without_specks
 from dff.selection.stable import around_seeds, stable_component
 from dff.teachers import Teacher
@@ -153,26 +154,45 @@ def _likeness_parts(
 def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Selection:
     """Everything that looks like what was shown."""
     names = likeness_teachers(scene.model.teacher_records, query.teacher)
-    parts = []
-    for name in names:
-        teacher = scene.teacher_named(name)
-        pairs = [patch_prototypes(scene, teacher, patch) for patch in query.positives]
-        unwanted = [patch_prototypes(scene, teacher, patch)[0] for patch in query.negatives]
-        positives = torch.cat([positive for positive, _ in pairs])
-        negatives = torch.cat([*(negative for _, negative in pairs), *unwanted])
-        parts.append(TeacherQuery(name, QueryEmbedding(positives, negatives, 1.0, "likeness")))
+    shown = [shown_prototypes(scene, scene.teacher_named(name), query) for name in names]
+    if query.threshold is None:
+        baked = [scene.baked(name) for name in names]
+        found = select_shown(
+            scene.surface,
+            [each.reduced for each in baked],
+            [each.likeness(*looks) for each, looks in zip(baked, shown, strict=True)],
+        )
+        exact = ExactQuery(
+            _likeness_parts(scene, names, found.positives, found.negatives), LEAST, softness
+        )
+        scores = likeness([each.reduced for each in baked], found.positives)
+        how = f"{query} by {exact.teachers}"
+        return Selection(scene.surface, found.chosen.float(), scores, exact, (how,), found.firm)
+    parts = tuple(
+        TeacherQuery(name, QueryEmbedding(*looks, 1.0, "likeness"))
+        for name, looks in zip(names, shown, strict=True)
+    )
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
-    if query.threshold is not None:
-        threshold = select_threshold(scores, query.threshold, scene.surface.rays)
-    else:
-        # Otsu's would part the scene into its two largest kinds of things, whatever was shown.
-        best = int(scores.argmax())
-        threshold, _ = stable_component(scene.surface, scores, [best], connected=False)
-    exact = ExactQuery(tuple(parts), threshold, softness)
+    threshold = select_threshold(scores, query.threshold, scene.surface.rays)
+    exact = ExactQuery(parts, threshold, softness)
     values = soft_mask(scores, threshold, softness)
     kept = without_specks(scene.surface, values > 0)
     how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
     return Selection(scene.surface, values * kept.to(values), scores, exact, (how,))
+
+
+def shown_prototypes(
+    scene: Scene, teacher: Teacher, query: PatchQuery
+) -> tuple[Float[Tensor, "p D"], Float[Tensor, "q D"]]:
+    """Looks that are wanted, and those that are not, of all pictures of a query.
+
+    Raises:
+        DffError: as `patch_prototypes`.
+    """
+    pairs = [patch_prototypes(scene, teacher, patch) for patch in query.positives]
+    unwanted = [patch_prototypes(scene, teacher, patch)[0] for patch in query.negatives]
+    positives = torch.cat([positive for positive, _ in pairs])
+    return positives, torch.cat([*(negative for _, negative in pairs), *unwanted])
 
 
 def voxel_of(scene: Scene, click: Click) -> int:

@@ -86,7 +86,7 @@ def select_clicked(
         raise DffError("a click query needs at least one positive click")
     seeds, others = sorted(set(seeds)), sorted(set(others))
     clear = [seed for seed in seeds if _coherence(grid, spaces, seed) >= CLEAR] or seeds
-    parts = _without_leaks(grid, spaces, clear, _parts(grid, spaces, clear, others), others)
+    parts = _without_leaks(grid, spaces, clear, parts_of(grid, spaces, clear, others), others)
     added, taken = (_union(grid, [_ball(grid, v) for v in voxels]) for voxels in (seeds, others))
     added &= ~taken | _union(grid, [_only(grid, seed) for seed in seeds])
     positives = joined([looks_of(spaces, part) for part in parts])
@@ -201,8 +201,8 @@ def _of_others(
     return [voxel for voxel, score in zip(clear, alike.tolist(), strict=True) if score < ALIKE]
 
 
-def _parts(
-    grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int], others: Sequence[int]
+def parts_of(
+    grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int], others: Sequence[int] = ()
 ) -> list[Bool[Tensor, " n"]]:
     """What each click alone would select; of several, none far larger than all others."""
     scores = [likeness(spaces, ball_looks(grid, spaces, [seed])) for seed in seeds]

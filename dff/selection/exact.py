@@ -120,6 +120,16 @@ class BakedFeatures:
         directions = normalise(embeddings.to(self.weight)) @ self.weight
         return (self.hidden @ directions.T).clamp(-1.0, 1.0)
 
+    def likeness(
+        self, positives: Float[Tensor, "p D"], negatives: Float[Tensor, "q D"]
+    ) -> Float[Tensor, "n p"]:
+        """Cosine of every voxel with each positive, in [0, 1]; 0 where a negative is nearer."""
+        wanted = self.cosines(positives).clamp_min(0.0)
+        if len(negatives) == 0:
+            return wanted
+        nearer = wanted.amax(dim=1) >= self.cosines(negatives).amax(dim=1)
+        return wanted * nearer[:, None]
+
     @cached_property
     def there(self) -> Bool[Tensor, " n"]:
         """Which voxels have features."""
