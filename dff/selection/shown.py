@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dff.query.routing import product_of_scores
 from dff.selection.clicked import RIM, Clicked, Space, dilated, likeness, parts_of, select_clicked
+from dff.selection.refine import smooth
 from dff.selection.specks import without_specks
 from dff.selection.surface_grid import SurfaceGrid
 
@@ -45,7 +46,8 @@ def select_shown(
         DffError: nothing was seen where the most alike voxels are.
     """
     alike = product_of_scores([each.amax(dim=1) for each in scores])
-    seeds = _best_voxels(scores[0], alike)
+    # With their neighbours: a voxel on a rim would be no clear click.
+    seeds = _best_voxels(scores[0], smooth(grid, alike, 1))
     if not seeds:
         nothing = torch.zeros(len(grid), dtype=torch.bool)
         empty = tuple(space[:0] for space in spaces)
