@@ -42,6 +42,8 @@ def text_teacher(teachers: Sequence[Distilled], asked: str | None = None) -> str
         DffError: there is none, the scene has not the one that was asked for, or none has a text
             tower.
     """
+    if asked == "product":
+        raise DffError("words go to one teacher: 'product' is for clicks and patches")
     if asked is not None:
         return _known(teachers, asked)
     for teacher in teachers:

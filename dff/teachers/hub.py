@@ -49,8 +49,9 @@ def hub_file(repository: str, names: Sequence[str], what: str) -> Path:
     because = "" if reason is None else f" ({one_line(reason)})"
     raise DffError(
         f"{what}: not on this machine, and it cannot be fetched{because}; get {names[0]} of "
-        f"{constants.ENDPOINT}/{repository} and give it by --teacher.checkpoint, or put it into "
-        f"the Hugging Face cache, {constants.HF_HUB_CACHE} (HF_HOME)"
+        f"{constants.ENDPOINT}/{repository} and give it by --teacher.checkpoint "
+        "(in ns-train --pipeline.teacher.checkpoint), or put it into the Hugging Face cache, "
+        f"{constants.HF_HUB_CACHE} (HF_HOME)"
     ) from reason
 
 

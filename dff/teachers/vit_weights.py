@@ -150,7 +150,8 @@ def weights_path(source: VitSource, checkpoint: Path | None) -> Path:
     except OSError as error:
         raise DffError(
             f"{what}: not on this machine, and it cannot be fetched ({one_line(error)}); get "
-            f"{address} and give it by --teacher.checkpoint, or put it at {cached}"
+            f"{address} and give it by --teacher.checkpoint (in ns-train "
+            f"--pipeline.teacher.checkpoint), or put it at {cached}"
         ) from error
     return cached
 

@@ -42,6 +42,8 @@ def test_what_cannot_be_answered_says_why():
         text_teacher([CLIP, DINO], "mini")
     with pytest.raises(DffError, match="not distilled from teacher 'mini'"):
         likeness_teachers([CLIP], "mini")
+    with pytest.raises(DffError, match="'product' is for clicks and patches"):
+        text_teacher([CLIP, DINO], "product")
     for asked in (None, "product"):
         with pytest.raises(DffError):
             likeness_teachers([], asked)
