@@ -34,8 +34,13 @@ def masks_where(
     """
     points = positions[visible]
     unit = feature_field.unit_positions(points)
-    asked = points if edits.snap is None else edits.snap(unit, points)
-    found = edits.masks(feature_field.hidden_at(asked), unit)
+    # Few samples lie on rims: the feature field is asked about those alone.
+    there = edits.open_at(unit)
+    asked = points[there] if edits.snap is None else edits.snap(unit[there], points[there])
+    answered = feature_field.hidden_at(asked)
+    hidden = answered.new_zeros(len(points), answered.shape[-1])
+    hidden[there] = answered
+    found = edits.masks(hidden, unit)
     masks = []
     for values in found:
         mask = torch.zeros(visible.shape, dtype=values.dtype, device=values.device)

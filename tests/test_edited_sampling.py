@@ -196,12 +196,22 @@ def test_points_are_asked_about_where_the_snap_says():
 
 
 def test_outside_its_place_a_selection_is_empty():
-    def left(unit: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return mask * (unit[..., 0] < 0.5)
+    class Left:
+        """The left half, in which the features have to be asked."""
+
+        def __call__(self, unit: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return mask * (unit[..., 0] < 0.5)
+
+        def open_at(self, unit: torch.Tensor) -> torch.Tensor:
+            return unit[..., 0] < 0.5
+
+    left = Left()
 
     positions = torch.tensor([[[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]])
     visible = torch.ones(1, 2, dtype=torch.bool)
     plain = edits(0, Delete())
     bounded = CompiledEdits(plain.selections, plain.operations, None, (left,))
-    (mask,) = masks_where(WallFeatures(), positions, visible, bounded)
+    features = WallFeatures()
+    (mask,) = masks_where(features, positions, visible, bounded)
     assert mask.tolist() == [[1.0, 0.0]]
+    assert features.asked == 1

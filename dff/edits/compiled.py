@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dff.edits.apply import apply_edits, apply_operations
@@ -28,6 +28,8 @@ class Place(Protocol):
     def __call__(
         self, unit: Float[Tensor, "*batch 3"], mask: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]: ...
+
+    def open_at(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]: ...
 
 
 class PointSelection(Protocol):
@@ -57,13 +59,19 @@ class CompiledEdits:
         """Whether any step changes what light passes through; then the sampler must see it."""
         return any(isinstance(op, (Delete, Extract, Opacity)) for op in self.operations)
 
+    def open_at(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
+        """Where some selection has to be asked about features; elsewhere its place says all."""
+        if not self.places:
+            return torch.ones(unit.shape[:-1], dtype=torch.bool, device=unit.device)
+        return torch.stack([place.open_at(unit) for place in self.places]).any(dim=0)
+
     def masks(
         self, hidden: Float[Tensor, "*batch H"], unit: Float[Tensor, "*batch 3"] | None = None
     ) -> list[Float[Tensor, "*batch"]]:
         """Soft mask of every step at the same points.
 
         Args:
-            hidden: hidden features of the points.
+            hidden: hidden features of the points; zeros will do where nothing is `open_at`.
             unit: the points in the unit cube; without them places are left aside.
         """
         masks = [selection.mask(hidden) for selection in self.selections]

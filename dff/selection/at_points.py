@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dff.fields.feature_field import FeatureField
@@ -24,7 +24,7 @@ class Everywhere:
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Where a selection holds: its voxels, around what its query says of the features."""
+    """Where a selection holds: its voxels, and on their rims what its query says."""
 
     selection: Selection
 
@@ -43,11 +43,15 @@ class Placed:
         if selection.exact is None:
             return mask * selection.grid.sampled(selection.values, unit).to(mask)
         voxel = selection.grid.voxel_at(unit)
-        result = mask * selection.reach[voxel].to(mask)
-        if selection.firm is None:
-            return result
-        held = selection.firm[voxel].to(mask.device)
-        return torch.where(held, selection.values[voxel].to(mask), result)
+        settled = selection.settled[voxel].to(mask.device)
+        return torch.where(settled, selection.values[voxel].to(mask), mask)
+
+    def open_at(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
+        """Where the query has to be asked: on rims alone."""
+        selection = self.selection
+        if selection.exact is None or len(selection.grid) == 0:
+            return torch.zeros(unit.shape[:-1], dtype=torch.bool, device=unit.device)
+        return ~selection.settled[selection.grid.voxel_at(unit)].to(unit.device)
 
 
 def asking(selection: Selection, field: FeatureField) -> ExactScorer | Everywhere:
@@ -70,8 +74,9 @@ def mask_at(
         points: world positions.
 
     Returns:
-        Scores and soft mask, both in [0, 1]. Where the selection has a query, the field answers it
-        and the voxels only say where; otherwise the voxels' values, trilinear in between, are both.
+        Scores and soft mask, both in [0, 1]. Where the selection has a query, the voxels
+        decide, and on their rims the query does; otherwise the voxels' values, trilinear in
+        between, are both.
     """
     unit = field.unit_positions(points.to(field.aabb))
     asked = asking(selection, field)

@@ -56,17 +56,21 @@ class Selection:
             raise ValueError("a selection has one value for each voxel")
 
     @cached_property
-    def reach(self) -> Bool[Tensor, " n"]:
-        """Voxels that are selected, and their neighbours: where an exact query is listened to.
+    def settled(self) -> Bool[Tensor, " n"]:
+        """Voxels whose values hold: those that are no rim, and the firm ones.
 
-        A voxel on a rim holds a bit of both sides; the query parts them.
+        A voxel on a rim, selected beside one that is not or the other way round, holds a bit of
+        both sides; the query parts them.
         """
+        if self.exact is None:
+            return torch.ones(len(self.grid), dtype=torch.bool)
         selected = self.values >= SELECTED
         first, second = torch.from_numpy(self.grid.pairs).long().unbind(dim=1)
-        reach = selected.clone()
-        reach[first[selected[second]]] = True
-        reach[second[selected[first]]] = True
-        return reach
+        across = selected[first] != selected[second]
+        settled = torch.ones_like(selected)
+        settled[first[across]] = False
+        settled[second[across]] = False
+        return settled if self.firm is None else settled | self.firm
 
     @property
     def count(self) -> int:
