@@ -143,11 +143,12 @@ class BakedFeatures:
         """As `scores`, for several queries in one matrix product; what they share is asked once."""
         rows = torch.cat([query.embeddings for query in queries])
         kinds, which = torch.unique(rows, dim=0, return_inverse=True)
-        cosines = self.cosines(kinds)
+        # A row for each embedding, so that what a query needs lies together.
+        cosines = self.cosines(kinds).T.contiguous()
         found, start = [], 0
         for query in queries:
             columns = which[start : start + len(query.embeddings)]
             start += len(columns)
-            scores = scores_from_cosines(cosines[:, columns], query)
+            scores = scores_from_cosines(cosines[columns].T, query)
             found.append(torch.where(self.there, scores, torch.zeros_like(scores)))
         return found
