@@ -20,7 +20,7 @@ from dff.query.scores import QueryEmbedding
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import select_threshold, soft_mask
-from dff.selection.clicked import ball_looks, likeness, select_clicked
+from dff.selection.clicked import Clicked, ball_looks, likeness, select_clicked
 from dff.selection.exact import ExactQuery, TeacherQuery
 from dff.selection.selection import Selection
 from dff.selection.shown import select_shown
@@ -112,12 +112,7 @@ def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Sel
     spaces = [scene.baked(name).reduced for name in names]
     if query.connected and query.threshold is None:
         found = select_clicked(grid, spaces, seeds, others)
-        exact = ExactQuery(
-            _likeness_parts(scene, names, found.positives, found.negatives), LEAST, softness
-        )
-        scores = likeness(spaces, found.positives)
-        how = f"{query} by {exact.teachers}"
-        return Selection(grid, found.chosen.float(), scores, exact, (how,), found.firm)
+        return _thing(scene, query, names, found, softness)
     positives, negatives = (ball_looks(grid, spaces, voxels) for voxels in (seeds, others))
     parts = _likeness_parts(scene, names, positives, negatives)
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
@@ -131,6 +126,21 @@ def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Sel
     if not query.connected:
         how += ", everything alike"
     return Selection(grid, chosen.float(), scores, exact, (how,))
+
+
+def _thing(
+    scene: Scene,
+    query: ClickQuery | PatchQuery,
+    names: Sequence[str],
+    found: Clicked,
+    softness: float,
+) -> Selection:
+    """A selection of what was found in 3D; its looks are what is asked on the rim."""
+    parts = _likeness_parts(scene, names, found.positives, found.negatives)
+    exact = ExactQuery(parts, LEAST, softness)
+    scores = likeness([scene.baked(name).reduced for name in names], found.positives)
+    how = f"{query} by {exact.teachers}"
+    return Selection(scene.surface, found.chosen.float(), scores, exact, (how,), found.firm)
 
 
 def _likeness_parts(
@@ -162,12 +172,7 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
             [each.reduced for each in baked],
             [each.likeness(*looks) for each, looks in zip(baked, shown, strict=True)],
         )
-        exact = ExactQuery(
-            _likeness_parts(scene, names, found.positives, found.negatives), LEAST, softness
-        )
-        scores = likeness([each.reduced for each in baked], found.positives)
-        how = f"{query} by {exact.teachers}"
-        return Selection(scene.surface, found.chosen.float(), scores, exact, (how,), found.firm)
+        return _thing(scene, query, names, found, softness)
     parts = tuple(
         TeacherQuery(name, QueryEmbedding(*looks, 1.0, "likeness"))
         for name, looks in zip(names, shown, strict=True)

@@ -12,7 +12,7 @@ from dff.edits.document import EditDocument, StepSelection
 from dff.errors import DffError
 from dff.fields.feature_field import FeatureField
 from dff.query.threshold import EVEN_ODDS, otsu_threshold, select_threshold
-from dff.selection.at_points import Placed, asking
+from dff.selection.at_points import Placed
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import SurfaceGrid
 
@@ -61,7 +61,7 @@ def compile_document(
             raise DffError(f"step {number} selects nothing: {_why(selection)}")
         selections.append(selection)
     return CompiledEdits(
-        tuple(asking(selection, field) for selection in selections),
+        tuple(None if s.exact is None else s.exact.on(field) for s in selections),
         tuple(step.operation for _, step in steps),
         surface.snap,
         tuple(Placed(selection) for selection in selections),

@@ -169,7 +169,7 @@ def score(scene: Scene, truth: SceneTruth, views: list[View]) -> Scores:
     phrases = _object_phrases(truth)
     labels = [*phrases, "table", "background"]
     embeddings = scene.teacher.encode_text(labels)
-    numbers = {Path(name).stem: frame for frame, name in enumerate(truth.file_names)}
+    numbers = truth.frames
     field_counts, teacher_counts = Confusion.empty(len(labels)), Confusion.empty(len(labels))
     qualities = []
     for view in views:

@@ -27,22 +27,22 @@ def masks_where(
     """Soft mask of every step at the visible positions, zero elsewhere.
 
     Args:
-        feature_field: asked once, for the visible positions alone.
+        feature_field: asked once, for those visible positions that have to be.
         positions: world positions.
         visible: which of them count.
         edits: whose selections are asked.
     """
     points = positions[visible]
     unit = feature_field.unit_positions(points)
-    # Few samples lie on rims: the feature field is asked about those alone.
-    there = edits.open_at(unit)
-    asked = points[there] if edits.snap is None else edits.snap(unit[there], points[there])
-    answered = feature_field.hidden_at(asked)
-    hidden = answered.new_zeros(len(points), answered.shape[-1])
-    hidden[there] = answered
-    found = edits.masks(hidden, unit)
+
+    def hidden_where(asked: Bool[Tensor, " n"]) -> Float[Tensor, "k H"]:
+        there = points[asked]
+        return feature_field.hidden_at(
+            there if edits.snap is None else edits.snap(unit[asked], there)
+        )
+
     masks = []
-    for values in found:
+    for values in edits.masks(unit, hidden_where):
         mask = torch.zeros(visible.shape, dtype=values.dtype, device=values.device)
         mask[visible] = values
         masks.append(mask)

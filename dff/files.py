@@ -58,3 +58,8 @@ def atomic_write(path: Path, scratch: Path | None = None) -> Iterator[BinaryIO]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def plain_name(text: str) -> str:
+    """A file name that any system takes, of what may be any text."""
+    return "".join(char if char.isalnum() else "_" for char in text)

@@ -18,11 +18,10 @@ from torch import Tensor
 from dff.best_views import best_views
 from dff.camera_paths import rescaled
 from dff.errors import DffError
-from dff.files import atomic_write
+from dff.files import atomic_write, plain_name
 from dff.pictures import overlay, to_bytes, write_png
 from dff.query.routing import likeness_teachers, text_teacher
 from dff.scene import Scene, View
-from dff.seen_view import see
 from dff.selection.inventory import Name, Thing, find_things, name_things
 from dff.selection.label_file import read_labels
 from dff.selection.selection import Selection
@@ -55,8 +54,7 @@ class Entry:
     def stem(self) -> str:
         """Of its files: ``03_apple``."""
         label = "thing" if self.name is None else self.name.label
-        safe = "".join(c if c.isalnum() else "_" for c in label)
-        return f"{self.number:02d}_{safe}"
+        return f"{self.number:02d}_{plain_name(label)}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -179,12 +177,10 @@ def things_of(scene: Scene, teacher: str) -> list[Thing]:
         DffError: nothing was seen, or there are no features.
     """
     baked = scene.baked(teacher)
-    # W = Q R with Q^T Q = 1: cosines of R h are those of W h, in far fewer dimensions.
-    basis, reduced = torch.linalg.qr(baked.weight)
-    things = find_things(scene.surface, baked.hidden @ reduced.T)
+    things = find_things(scene.surface, baked.reduced)
     if not things:
         raise DffError("nothing was found in this scene: train it longer")
-    return [dataclasses.replace(thing, prototype=basis @ thing.prototype) for thing in things]
+    return [dataclasses.replace(thing, prototype=baked.lifted(thing.prototype)) for thing in things]
 
 
 def table_of(entries: Sequence[Entry]) -> Table:
@@ -247,7 +243,7 @@ def _write_pictures(
         view = by_name[name]
         scale = min(1.0, PICTURE_SIDE / max(view.size))
         shown = [entry for entry in entries if entry.view == name]
-        seen = see(scene, rescaled(view.camera, scale))
+        seen = scene.see(rescaled(view.camera, scale))
         for entry in shown:
             picture = cut_out(seen.rgb, seen.mask(_selection(scene, entry)))
             write_png(folder / f"{entry.stem}.png", to_bytes(picture))

@@ -15,7 +15,6 @@ from dff.camera_paths import rescaled
 from dff.errors import DffError
 from dff.pictures import heatmap, overlay, resize, to_bytes, write_png
 from dff.scene import Scene, View
-from dff.seen_view import see
 from dff.selection.selection import Selection
 
 
@@ -67,7 +66,7 @@ def write_queries(
     shares: dict[Path, dict[str, float]] = {folder: {} for folder in selections}
     best = dict.fromkeys(selections, 0.0)
     for view in track(views, description="Rendering", disable=len(views) < 2):
-        seen = see(scene, rescaled(view.camera, scale))
+        seen = scene.see(rescaled(view.camera, scale))
         rgb = resize(seen.rgb, *view.size).clamp(0, 1)
         for folder, selection in selections.items():
             scores, values = (resize(x, *view.size).clamp(0, 1) for x in seen.asked(selection))

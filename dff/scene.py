@@ -26,11 +26,12 @@ from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument, FileSelection, StepSelection
 from dff.edits.folder import file_within, query_within
 from dff.errors import DffError
+from dff.fields.feature_field import FeatureField
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.routing import text_teacher
 from dff.query.shown import PatchQuery
 from dff.query.text import TextQuery
-from dff.selection.at_points import mask_at
+from dff.seen_view import SeenView
 from dff.selection.exact import BakedFeatures
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
@@ -122,9 +123,7 @@ class Scene:
     @cached_property
     def surface(self) -> SurfaceGrid:
         """What the training views show, baked once and then kept beside the checkpoint."""
-        field = self.model.feature_field
-        if field is None:
-            raise DffError("this scene was trained without features: it cannot be queried")
+        field = self._features
         path = self.checkpoint.parent.parent / "surface.safetensors"
         key = f"{self.fingerprint} {BAKED_RAYS} {RESOLUTION}"
         kept = load_grid(path, key)
@@ -141,9 +140,8 @@ class Scene:
 
     def baked(self, teacher: str) -> BakedFeatures:
         """A teacher's features on the voxels of the surface."""
-        assert self.model.feature_field is not None
         if teacher not in self._baked:
-            weight = self.model.feature_field.head(teacher).weight
+            weight = self._features.head(teacher).weight
             self._baked[teacher] = BakedFeatures.bake(self.surface.hidden, weight)
         return self._baked[teacher]
 
@@ -186,7 +184,7 @@ class Scene:
         Raises:
             DffError: a name that no image has, or a split without images.
         """
-        found = tell_apart([*self._split("train"), *self._split("eval")])
+        found = self._views
         if names is not None:
             by_name = {view.name: view for view in found}
             unknown = [name for name in names if name not in by_name]
@@ -198,6 +196,11 @@ class Scene:
         if not chosen:
             raise DffError(f"the capture has no images in split '{split}'")
         return sorted(chosen, key=lambda view: view.name)
+
+    @cached_property
+    def _views(self) -> list[View]:
+        """All of them; parsing the capture takes long on large ones."""
+        return tell_apart([*self._split("train"), *self._split("eval")])
 
     def _split(self, split: Literal["train", "eval"]) -> list[View]:
         manager = self.pipeline.datamanager
@@ -260,26 +263,43 @@ class Scene:
             ``rgb`` (h, w, 3) in [0, 1], ``accumulation``, ``depth``, ``expected_depth`` (h, w, 1).
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
-        height, width = rays.origins.shape[:2]
-        rays = rays.flatten()
-        outputs = self._render_rays(rays, edits, hidden or selection is not None, on_rows)
+        outputs = self._render_picture(rays, edits, hidden or selection is not None, on_rows)
         if selection is not None:
-            outputs |= self._masked(selection, rays, outputs)
+            seen = SeenView.of(self._features, rays, outputs)
+            outputs["relevancy"], outputs["mask"] = seen.asked(selection)
             if not hidden:
                 del outputs["hidden_features"]
-        return {name: value.view(height, width, -1) for name, value in outputs.items()}
+        return outputs
 
-    @torch.no_grad()
-    def _masked(
-        self, selection: Selection, rays: RayBundle, outputs: dict[str, Tensor]
+    def see(self, camera: Cameras) -> SeenView:
+        """Render one camera, to look at any number of selections in it.
+
+        Args:
+            camera: one camera; its height and width are the size of the result.
+
+        Raises:
+            DffError: the scene has no features.
+        """
+        rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
+        return SeenView.of(self._features, rays, self._render_picture(rays, hidden=True))
+
+    @property
+    def _features(self) -> FeatureField:
+        if self.model.feature_field is None:
+            raise DffError("this scene was trained without features: it cannot be queried")
+        return self.model.feature_field
+
+    def _render_picture(
+        self,
+        rays: RayBundle,
+        edits: CompiledEdits | None = None,
+        hidden: bool = False,
+        on_rows: Callable[[float], None] | None = None,
     ) -> dict[str, Tensor]:
-        field = self.model.feature_field
-        assert field is not None
-        points = rays.origins.cpu() + outputs["depth"] * rays.directions.cpu()
-        hidden = outputs["hidden_features"].to(self.model.device)
-        scores, mask = mask_at(selection, field, hidden, points)
-        there = outputs["accumulation"] >= 0.5
-        return {"relevancy": scores.cpu()[:, None], "mask": mask.cpu()[:, None] * there}
+        """Rays (h, w), rendered."""
+        height, width = rays.origins.shape[:2]
+        outputs = self._render_rays(rays.flatten(), edits, hidden, on_rows)
+        return {name: value.view(height, width, -1) for name, value in outputs.items()}
 
     @torch.no_grad()
     def _render_rays(

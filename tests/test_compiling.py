@@ -70,9 +70,8 @@ def test_the_chosen_threshold_is_never_below_even_odds():
 
 def test_a_step_selects_what_it_names(field, surface, answering):
     compiled = compile_document(document(step("red")), answering, field, surface)
-    unit = surface.points[None]
-    (mask,) = compiled.masks(surface.hidden[None], unit)
-    assert mask[0].tolist() == [1.0] * 10 + [0.0] * 90
+    (mask,) = compiled.masks(surface.points, lambda asked: surface.hidden[asked])
+    assert mask.tolist() == [1.0] * 10 + [0.0] * 90
 
 
 def test_a_threshold_and_softness_that_are_given_are_used(field, surface, answering):

@@ -199,11 +199,8 @@ def test_outside_its_place_a_selection_is_empty():
     class Left:
         """The left half, in which the features have to be asked."""
 
-        def __call__(self, unit: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return mask * (unit[..., 0] < 0.5)
-
-        def open_at(self, unit: torch.Tensor) -> torch.Tensor:
-            return unit[..., 0] < 0.5
+        def __call__(self, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return torch.zeros_like(unit[..., 0]), unit[..., 0] < 0.5
 
     left = Left()
 

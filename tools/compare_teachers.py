@@ -86,7 +86,7 @@ def measure(scene: Scene, truth: SceneTruth) -> dict[str, list[tuple[float, floa
     phrases = list(dict.fromkeys(thing.phrase for thing in things))
     labels = [*phrases, "table", "background"]
     embeddings = scene.teacher.encode_text(labels)
-    frames = {Path(name).stem: frame for frame, name in enumerate(truth.file_names)}
+    frames = truth.frames
     instances = {view.name: truth.masks(frames[view.name])[1] for view in scene.views()}
     prototypes = {t.instance: click(scene, instances, t.instance) for t in things}
     result: dict[str, list[tuple[float, float]]] = {}

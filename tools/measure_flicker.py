@@ -44,7 +44,7 @@ from dff.evaluate.flicker import (
 from dff.query.scores import query_scores
 from dff.query.text import TextQuery, embed_query
 from dff.scene import Scene, View
-from dff.seen_view import SeenView, see
+from dff.seen_view import SeenView
 from dff.teachers import Teacher
 
 # What a generated scene holds besides its things.
@@ -94,11 +94,11 @@ def measure(
     views = scene.views()[:: max(1, options.every)]
     if len(views) < 2:
         raise DffError("flicker is between two frames or more: take a smaller --every")
-    seen = [see(scene, view.camera) for view in views]
+    seen = [scene.see(view.camera) for view in views]
     if truth is None:
         frames = [rendered_frame(view, part) for view, part in zip(views, seen, strict=True)]
     else:
-        numbers = {Path(name).stem: number for number, name in enumerate(truth.file_names)}
+        numbers = truth.frames
         frames = [true_frame(truth, numbers[view.name]) for view in views]
     places = [shared_places(*two, options.tolerance) for two in pairwise(frames)]
     images = [load_image(view.path) for view in views]

@@ -35,7 +35,7 @@ from dff.evaluate.masks import intersection_over_union
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery
 from dff.scene import Scene, View
-from dff.seen_view import SeenView, see
+from dff.seen_view import SeenView
 from dff.training import train_scene
 
 WAYS = ("text", "patch", "click", "1 correction", "2 corrections", "3 corrections")
@@ -154,12 +154,11 @@ def ask(scene: Scene, query: Query, views: list[Seen], numbers: list[int]) -> fl
 
 
 def look(scene: Scene, truth: SceneTruth, view: View) -> Seen:
-    return Seen(view, see(scene, view.camera), true_instances(truth, view))
+    return Seen(view, scene.see(view.camera), true_instances(truth, view))
 
 
 def true_instances(truth: SceneTruth, view: View) -> Int[Tensor, "h w"]:
-    numbers = {Path(name).stem: frame for frame, name in enumerate(truth.file_names)}
-    return torch.from_numpy(truth.masks(numbers[view.name])[1].astype(np.int64))
+    return torch.from_numpy(truth.masks(truth.frames[view.name])[1].astype(np.int64))
 
 
 def depth_within(mask: Bool[Tensor, "h w"]) -> np.ndarray:

@@ -111,6 +111,7 @@ class Query:
     def _words(self, query: TextQuery | ClickQuery | PatchQuery | None) -> dict[str, TextQuery]:
         """With --each a query for each text, by the name of its files."""
         from dff.errors import UsageError
+        from dff.files import plain_name
         from dff.query.text import TextQuery
 
         if not self.each:
@@ -121,7 +122,7 @@ class Query:
         for word in query.positives:
             others = tuple(other for other in query.positives if other != word)
             negatives = (*others, *query.negatives) if query.negatives else ()
-            name = "".join(c if c.isalnum() else "_" for c in word)
+            name = plain_name(word)
             while name in queries:
                 name += "_"
             queries[name] = dataclasses.replace(query, positives=(word,), negatives=negatives)

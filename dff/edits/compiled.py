@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,13 +23,11 @@ class PointMover(Protocol):
 
 
 class Place(Protocol):
-    """Where a selection holds: see `dff.selection.at_points`."""
+    """Says a soft mask, and where features have to be asked: see `dff.selection.at_points`."""
 
     def __call__(
-        self, unit: Float[Tensor, "*batch 3"], mask: Float[Tensor, "*batch"]
-    ) -> Float[Tensor, "*batch"]: ...
-
-    def open_at(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]: ...
+        self, unit: Float[Tensor, "*batch 3"]
+    ) -> tuple[Float[Tensor, "*batch"], Bool[Tensor, "*batch"]]: ...
 
 
 class PointSelection(Protocol):
@@ -43,13 +41,13 @@ class CompiledEdits:
     """Selections and operations in the order of the document.
 
     Attributes:
-        selections: one per operation.
+        selections: one per operation, asked about features; None where its place says all.
         operations: what is done.
         snap: where to ask the selections about points no photo shows; None asks at the points.
         places: where each selection holds, one per operation; without, everywhere.
     """
 
-    selections: tuple[PointSelection, ...]
+    selections: tuple[PointSelection | None, ...]
     operations: tuple[Operation, ...]
     snap: PointMover | None = None
     places: tuple[Place, ...] = ()
@@ -59,25 +57,31 @@ class CompiledEdits:
         """Whether any step changes what light passes through; then the sampler must see it."""
         return any(isinstance(op, (Delete, Extract, Opacity)) for op in self.operations)
 
-    def open_at(self, unit: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
-        """Where some selection has to be asked about features; elsewhere its place says all."""
-        if not self.places:
-            return torch.ones(unit.shape[:-1], dtype=torch.bool, device=unit.device)
-        return torch.stack([place.open_at(unit) for place in self.places]).any(dim=0)
-
     def masks(
-        self, hidden: Float[Tensor, "*batch H"], unit: Float[Tensor, "*batch 3"] | None = None
-    ) -> list[Float[Tensor, "*batch"]]:
+        self,
+        unit: Float[Tensor, "n 3"],
+        hidden_where: Callable[[Bool[Tensor, " n"]], Float[Tensor, "k H"]],
+    ) -> list[Float[Tensor, " n"]]:
         """Soft mask of every step at the same points.
 
         Args:
-            hidden: hidden features of the points; zeros will do where nothing is `open_at`.
-            unit: the points in the unit cube; without them places are left aside.
+            unit: the points in the unit cube.
+            hidden_where: gives hidden features of some of them; asked once, for those that lie on
+                the rim of some selection.
         """
-        masks = [selection.mask(hidden) for selection in self.selections]
-        if unit is None or not self.places:
-            return masks
-        return [place(unit, mask) for place, mask in zip(self.places, masks, strict=True)]
+        if self.places:
+            found = [place(unit) for place in self.places]
+        else:
+            everywhere = torch.ones(len(unit), dtype=torch.bool, device=unit.device)
+            found = [(unit.new_zeros(len(unit)), everywhere)] * len(self.selections)
+        where = torch.stack([asked for _, asked in found]).any(dim=0)
+        hidden = hidden_where(where)
+        masks = []
+        for selection, (values, asked) in zip(self.selections, found, strict=True):
+            if selection is not None:
+                values = values.masked_scatter(asked, selection.mask(hidden[asked[where]]))
+            masks.append(values)
+        return masks
 
     def apply(
         self,

@@ -142,7 +142,7 @@ def surroundings(grid: SurfaceGrid, chosen: Bool[Tensor, " n"]) -> Bool[Tensor, 
 
 def dilated(grid: SurfaceGrid, chosen: Bool[Tensor, " n"], steps: int) -> Bool[Tensor, " n"]:
     """With all voxels that are at most so many neighbours away."""
-    first, second = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    first, second = grid.ends
     for _ in range(steps):
         wider = chosen.clone()
         wider[first[chosen[second]]] = True
@@ -258,7 +258,7 @@ def _nearer(
     """
     if not within[list(others)].any():
         return torch.ones(len(grid), dtype=torch.bool)
-    first, second = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    first, second = grid.ends
     inside = within[first] & within[second]
     first, second = first[inside], second[inside]
     unlike = torch.stack([1 - (space[first] * space[second]).sum(dim=-1) for space in spaces])

@@ -105,11 +105,16 @@ class BakedFeatures:
 
         With ``W = Q R`` and orthonormal columns in Q, ``(W h) . (W g) = (R h) . (R g)``.
         """
-        return normalise(self.hidden @ torch.linalg.qr(self.weight).R.T)
+        return normalise(self.hidden @ self._factors[1].T)
 
     def lifted(self, reduced: Float[Tensor, "m K"]) -> Float[Tensor, "m D"]:
         """From the space of `reduced` to the teacher's."""
-        return reduced @ torch.linalg.qr(self.weight).Q.T
+        return reduced @ self._factors[0].T
+
+    @cached_property
+    def _factors(self) -> tuple[Float[Tensor, "D K"], Float[Tensor, "K H"]]:
+        q, r = torch.linalg.qr(self.weight)
+        return q, r
 
     def features(self, voxels: Tensor) -> Float[Tensor, "m D"]:
         """Unit features of some voxels."""

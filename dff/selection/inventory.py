@@ -129,7 +129,7 @@ def name_things(
 
 def _neighbours_mean(grid: SurfaceGrid, features: Float[Tensor, "n D"]) -> Float[Tensor, "n D"]:
     """Unit mean of each voxel's neighbours, without itself; 0 for one that has none."""
-    a, b = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    a, b = grid.ends
     total = torch.zeros_like(features)
     # In blocks: the gathered rows of all pairs at once would be many times the features.
     for first, second in zip(a.split(1 << 16), b.split(1 << 16), strict=True):
@@ -195,7 +195,7 @@ def _absorbed(grid: SurfaceGrid, piece: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
 
     What is further than a few voxels from every piece stays out.
     """
-    a, b = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    a, b = grid.ends
     for _ in range(ABSORBING_STEPS):
         into = torch.cat([a, b])
         kind = piece[torch.cat([b, a])]
@@ -222,7 +222,7 @@ def _merged(
     compact = torch.full_like(piece, -1)
     compact[inside] = torch.unique(piece[inside], return_inverse=True)[1]
     total, count = _sums(features, compact)
-    a, b = compact[torch.from_numpy(grid.pairs).long()].unbind(dim=1)
+    a, b = (compact[end] for end in grid.ends)
     touching = (a != b) & (a >= 0) & (b >= 0)
     belongs = _united(total, count, torch.stack([a[touching], b[touching]], dim=1))
     return torch.where(inside, belongs[compact.clamp_min(0)], -1)

@@ -98,7 +98,7 @@ def fill_holes(grid: SurfaceGrid, values: Values, share: float = 0.1) -> Values:
     number = grid.components(~selected)
     if not selected.any() or not (~selected).any():
         return values.clone()
-    a, b = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    a, b = grid.ends
     across = torch.cat([number[a[selected[b]]], number[b[selected[a]]]])
     touching = torch.unique(across[across >= 0])
     sizes = torch.bincount(number[number >= 0], grid.rays[number >= 0].double())
@@ -169,7 +169,7 @@ def _distance_to(grid: SurfaceGrid, chosen: Tensor) -> Float[Tensor, " n"]:
 def _averaged(grid: SurfaceGrid, values: Values, steps: int, tolerance: float | None) -> Values:
     if not 0 <= steps <= 100:
         raise DffError(f"smoothing takes from 0 to 100 steps, not {steps}")
-    a, b = torch.from_numpy(grid.pairs).long().unbind(dim=1)
+    a, b = grid.ends
     weight = torch.ones(len(a))
     if tolerance is not None:
         difference = (grid.rgb[a] - grid.rgb[b]).square().sum(dim=1)

@@ -65,7 +65,7 @@ class Selection:
         if self.exact is None:
             return torch.ones(len(self.grid), dtype=torch.bool)
         selected = self.values >= SELECTED
-        first, second = torch.from_numpy(self.grid.pairs).long().unbind(dim=1)
+        first, second = self.grid.ends
         across = selected[first] != selected[second]
         settled = torch.ones_like(selected)
         settled[first[across]] = False

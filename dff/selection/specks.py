@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Bool
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from dff.selection.surface_grid import SurfaceGrid
+from dff.selection.surface_grid import SurfaceGrid, components_of_graph
 
 # Components of a selection below this share of its largest one are mistakes, not things.
 SPECK_SHARE = 0.05
@@ -31,9 +29,7 @@ def without_specks(grid: SurfaceGrid, selected: Bool[Tensor, " n"]) -> Bool[Tens
     cells = cell.numpy()[selected.numpy()]
     taken = np.zeros(int(cell.max()) + 1, dtype=bool)
     taken[cells] = True
-    edges = pairs[taken[pairs[:, 0]] & taken[pairs[:, 1]]]
-    graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(len(taken),) * 2)
-    component = connected_components(graph, directed=False)[1][cells]
+    component = components_of_graph(pairs, taken)[cells]
     sizes = np.bincount(component)
     result = selected.clone()
     result[selected] = torch.from_numpy(sizes[component] >= SPECK_SHARE * sizes.max())

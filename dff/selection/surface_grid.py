@@ -101,9 +101,13 @@ class SurfaceGrid:
         """Numbers of neighbouring voxels, each pair once."""
         r = self.resolution
         corners = np.stack(np.unravel_index(self.snap.seen.numpy(), (r, r, r)), axis=1)
-        if len(corners) == 0:
-            return np.zeros((0, 2), dtype=np.int64)
-        return KDTree(corners).query_pairs(NEIGHBOUR_DISTANCE, output_type="ndarray")
+        return _touching(corners)
+
+    @cached_property
+    def ends(self) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"]]:
+        """First and second voxel of each of the `pairs`."""
+        first, second = torch.from_numpy(self.pairs).long().unbind(dim=1)
+        return first.contiguous(), second.contiguous()
 
     @cached_property
     def coarse(self) -> tuple[Int[Tensor, " n"], Int[np.ndarray, "m 2"]]:
@@ -113,16 +117,14 @@ class SurfaceGrid:
         flat = (corners[:, 0] * half + corners[:, 1]) * half + corners[:, 2]
         kinds, cell = torch.unique(flat, return_inverse=True)
         places = np.stack(np.unravel_index(kinds.numpy(), (half,) * 3), axis=1)
-        if len(places) == 0:
-            return cell, np.zeros((0, 2), dtype=np.int64)
-        return cell, KDTree(places).query_pairs(NEIGHBOUR_DISTANCE, output_type="ndarray")
+        return cell, _touching(places)
 
     @cached_property
     def spacing(self) -> float:
         """Median world distance of neighbouring voxels, weighted by the rays that met them."""
         if len(self.pairs) == 0:
             return 0.0
-        a, b = torch.from_numpy(self.pairs).long().unbind(dim=1)
+        a, b = self.ends
         distance = (self.points[a] - self.points[b]).norm(dim=1)
         order = distance.argsort()
         weight = torch.minimum(self.rays[a], self.rays[b])[order].cumsum(0)
@@ -136,11 +138,8 @@ class SurfaceGrid:
             the lowest voxel); -1 for the others.
         """
         chosen = selected.numpy()
-        edges = self.pairs[chosen[self.pairs[:, 0]] & chosen[self.pairs[:, 1]]]
-        size = len(self)
-        graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(size, size))
-        number = torch.from_numpy(connected_components(graph, directed=False)[1]).long()
-        result = torch.full((size,), -1, dtype=torch.long)
+        number = torch.from_numpy(components_of_graph(self.pairs, chosen)).long()
+        result = torch.full((len(self),), -1, dtype=torch.long)
         if not chosen.any():
             return result
         kinds, inverse = torch.unique(number[selected], return_inverse=True)
@@ -187,3 +186,19 @@ class SurfaceGrid:
         """Number of the occupied voxel nearest to each position in the unit cube."""
         cell = cells(unit.reshape(-1, 3).cpu(), self.resolution)
         return self.snap.nearest.view(-1)[cell].long().view(unit.shape[:-1])
+
+
+def components_of_graph(
+    pairs: Int[np.ndarray, "m 2"], chosen: Bool[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
+    """The number of the component of each node, joined by the pairs whose ends are both chosen."""
+    edges = pairs[chosen[pairs[:, 0]] & chosen[pairs[:, 1]]]
+    graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(len(chosen),) * 2)
+    return connected_components(graph, directed=False)[1]
+
+
+def _touching(corners: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, "m 2"]:
+    """Pairs of cells whose corners touch, each once."""
+    if len(corners) == 0:
+        return np.zeros((0, 2), dtype=np.int64)
+    return KDTree(corners).query_pairs(NEIGHBOUR_DISTANCE, output_type="ndarray")

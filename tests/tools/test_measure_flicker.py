@@ -16,7 +16,6 @@ import torch
 from dff.data.generated.scene import SceneTruth, write_scene
 from dff.errors import DffError
 from dff.evaluate.flicker import DepthFrame, SharedPlaces, shared_places, warped_iou, world_points
-from dff.seen_view import see
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
@@ -72,7 +71,7 @@ def test_true_masks_are_those_of_the_phrase(generated):
 
 def test_rendered_frames_lie_where_the_scene_is(scene):
     view = scene.views()[3]
-    seen = see(scene, view.camera)
+    seen = scene.see(view.camera)
     frame = rendered_frame(view, seen)
     assert frame.there.equal(seen.there)
     assert torch.allclose(world_points(frame)[seen.there], seen.points[seen.there], atol=1e-4)
@@ -83,7 +82,7 @@ def test_distorted_cameras_are_refused(scene):
     camera = view.camera[0:1]
     camera.distortion_params = torch.tensor([[0.1, 0, 0, 0, 0, 0]])
     with pytest.raises(DffError, match="undistort the capture"):
-        rendered_frame(dataclasses.replace(view, camera=camera), see(scene, view.camera))
+        rendered_frame(dataclasses.replace(view, camera=camera), scene.see(view.camera))
 
 
 def test_questions(generated):
@@ -135,12 +134,12 @@ def test_a_mask_fixed_in_the_picture_flickers(scene, monkeypatch):
 
 def test_truth_is_measured_where_it_is_known(scene, monkeypatch, tmp_path, capsys):
     views = scene.views()[::4]
-    frames = [rendered_frame(view, see(scene, view.camera)) for view in views]
-    names = tuple(f"images/{view.name}.png" for view in scene.views())
+    frames = [rendered_frame(view, scene.see(view.camera)) for view in views]
+    numbers = {view.name: number for number, view in enumerate(scene.views())}
     kept: dict[int, DepthFrame] = dict(zip((0, 4, 8), frames, strict=True))
     ball = torch.zeros(18, 24, dtype=torch.bool)
     ball[8:12, 8:16] = True
-    truth = type("Truth", (), {"file_names": names})()
+    truth = type("Truth", (), {"frames": numbers})()
     monkeypatch.setattr(measure_flicker, "dff", type("dff", (), {"load": lambda path: scene}))
     monkeypatch.setattr(measure_flicker, "truth_of", lambda scene: truth)
     monkeypatch.setattr(measure_flicker, "true_frame", lambda truth, number: kept[number])

@@ -74,6 +74,11 @@ class SceneTruth:
         """Paths of the pictures within the scene's folder."""
         return tuple(f"images/{frame_name(k)}.png" for k in range(len(self.cameras)))
 
+    @property
+    def frames(self) -> dict[str, int]:
+        """Number of each frame by the stem of its picture."""
+        return {Path(name).stem: frame for frame, name in enumerate(self.file_names)}
+
     def masks(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Semantics and instances of a frame, both (H, W) uint8."""
         name = f"{frame_name(frame)}.png"
