@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 # A document from outside: an hour at 60 frames a second is plenty.
 MAX_FRAMES = 216_000
 MAX_SIDE = 16_384
+# Cameras whose one picture is made of two, one for each eye.
+STEREO = (CameraType.OMNIDIRECTIONALSTEREO_L.value, CameraType.VR180_L.value)
+# How far a spiral goes out, in units of the distance to what it looks at, and its turns.
+SPIRAL_REACH = 0.25
+SPIRAL_TURNS = 2
+UP = (0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ def read_camera_path(path: Path) -> tuple[list[Shot], float]:
         raise DffError(f"{path}: {width}x{height} is no size for a picture (1 to {MAX_SIDE})")
     if not torch.isfinite(cameras.camera_to_worlds).all():
         raise DffError(f"{path}: a camera pose holds NaN or infinity")
+    if int(cameras.camera_type.reshape(-1)[0]) in STEREO:
+        raise DffError(
+            f"{path} is for two eyes: write an edited.yml with --write-config and render it with "
+            "ns-render camera-path"
+        )
     if not (torch.isfinite(cameras.fx) & (cameras.fx > 0)).all():
         raise DffError(f"{path}: a field of view must be above 0 and below 180 degrees")
     cameras.width = torch.full_like(cameras.width, width)
@@ -125,38 +136,75 @@ def orbit(cameras: Cameras, frames: int) -> list[Shot]:
     Raises:
         DffError: fewer than one frame.
     """
-    if not 1 <= frames <= MAX_FRAMES:
-        raise DffError(f"an orbit needs 1 to {MAX_FRAMES} frames, not {frames}")
-    poses = cameras.camera_to_worlds.cpu()
-    origins = poses[:, :, 3]
-    target = focus_point(origins, -poses[:, :, 2])
+    step = _steps(frames, "an orbit")
+    origins, target = _seen(cameras)
     offset = origins - target
     radius = offset[:, :2].norm(dim=-1).median()
     height = offset[:, 2].median()
     start, span = covered_arc(torch.atan2(offset[:, 1], offset[:, 0]))
-    step = torch.arange(frames) / frames
     if span > 1.5 * torch.pi:
         angles = start + 2 * torch.pi * step
     else:
         angles = start + span * (0.5 - 0.5 * torch.cos(2 * torch.pi * step))
-    up = torch.tensor([0.0, 0.0, 1.0])
     around = torch.stack(
         [radius * torch.cos(angles), radius * torch.sin(angles), height.expand(frames)], dim=-1
     )
-    path = torch.stack([look_at(target + spot, target, up) for spot in around])
-    middle = cameras[len(cameras) // 2 : len(cameras) // 2 + 1]
-    width, height_px = int(middle.width.item()), int(middle.height.item())
+    return _looking(target + around, target, cameras, len(cameras) // 2)
+
+
+def spiral(cameras: Cameras, frames: int) -> list[Shot]:
+    """A spiral before one of the cameras, out and back in, looking at what all of them look at.
+
+    It starts at the camera ``o`` with the least sum of distances to the others. With ``x`` the
+    point looked at, ``u`` and ``v`` right and up across the line from ``o`` to ``x`` and s from 0
+    to 1, the place is ``o + a sin(pi s) |x - o| (cos(2 pi n s) u + sin(2 pi n s) v)``, for
+    ``a = SPIRAL_REACH`` and ``n = SPIRAL_TURNS``: a loop without a jump.
+
+    Raises:
+        DffError: fewer than one frame.
+    """
+    step = _steps(frames, "a spiral")
+    origins, target = _seen(cameras)
+    first = int(torch.cdist(origins, origins).sum(dim=-1).argmin())
+    frame = look_at(origins[first], target, torch.tensor(UP))
+    reach = SPIRAL_REACH * (target - origins[first]).norm() * torch.sin(torch.pi * step)
+    angle = 2 * torch.pi * SPIRAL_TURNS * step
+    across = torch.stack([torch.cos(angle), torch.sin(angle)], dim=-1) @ frame[:, :2].T
+    return _looking(origins[first] + reach[:, None] * across, target, cameras, first)
+
+
+def _steps(frames: int, name: str) -> Float[Tensor, " frames"]:
+    """Evenly from 0 to just before 1."""
+    if not 1 <= frames <= MAX_FRAMES:
+        raise DffError(f"{name} needs 1 to {MAX_FRAMES} frames, not {frames}")
+    return torch.arange(frames) / frames
+
+
+def _seen(cameras: Cameras) -> tuple[Float[Tensor, "cameras 3"], Float[Tensor, " 3"]]:
+    """Where the cameras are, and the point that they look at."""
+    poses = cameras.camera_to_worlds.cpu()
+    return poses[:, :, 3], focus_point(poses[:, :, 3], -poses[:, :, 2])
+
+
+def _looking(
+    places: Float[Tensor, "frames 3"], target: Float[Tensor, " 3"], cameras: Cameras, like: int
+) -> list[Shot]:
+    """Upright cameras at places that look at a target, with the lens and size of another one."""
+    model = cameras[like : like + 1]
+    width, height = int(model.width.item()), int(model.height.item())
     made = Cameras(
-        camera_to_worlds=path,
-        fx=float(middle.fx.item()),
-        fy=float(middle.fy.item()),
+        camera_to_worlds=torch.stack(
+            [look_at(place, target, torch.tensor(UP)) for place in places]
+        ),
+        fx=float(model.fx.item()),
+        fy=float(model.fy.item()),
         cx=width / 2,
-        cy=height_px / 2,
+        cy=height / 2,
         width=width,
-        height=height_px,
+        height=height,
         camera_type=CameraType.PERSPECTIVE,
     )
-    return [Shot(f"{i:05d}", made[i : i + 1]) for i in range(frames)]
+    return [Shot(f"{i:05d}", made[i : i + 1]) for i in range(len(places))]
 
 
 def covered_arc(angles: Float[Tensor, " n"]) -> tuple[float, float]:

@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dff.edits.compiled import CompiledEdits
-from dff.edits.document import EditDocument, StepSelection
+from dff.edits.compiled import CompiledEdits, Matter, Paint, no_edits
+from dff.edits.document import EditDocument, EditStep
+from dff.edits.filling import Filling
+from dff.edits.layers import Brought, Chosen, Step, plan_layers
+from dff.edits.operations import Background, Insert, Operation, Repaint, Replace
+from dff.edits.selections import MovedSelection, StepSelection
 from dff.errors import DffError
-from dff.fields.feature_field import FeatureField
+from dff.field_matter import FieldMatter
 from dff.query.threshold import EVEN_ODDS, otsu_threshold, select_threshold
 from dff.selection.at_points import Placed
 from dff.selection.selection import Selection
-from dff.selection.surface_grid import SurfaceGrid
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A trained scene that steps select in.
+
+    Attributes:
+        matter: its fields, without selections.
+        answer: makes the selection that a step describes.
+    """
+
+    matter: FieldMatter
+    answer: Callable[[StepSelection], Selection]
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What a document may draw on besides the scene itself.
+
+    Attributes:
+        source: opens another trained scene by the name that the document gives it.
+        paint: opens a repainting by the name of its file.
+        fill: makes what closes the hole that a selection leaves; None where nothing can.
+        notice: told what does nothing, in one line.
+    """
+
+    source: Callable[[str], Source]
+    paint: Callable[[str], Paint]
+    fill: Callable[[Selection], Filling | None]
+    notice: Callable[[str], None]
 
 
 def choose_threshold(
@@ -32,40 +69,155 @@ def choose_threshold(
     return max(EVEN_ODDS, otsu_threshold(scores, weights))
 
 
+@dataclass
+class _Compiling:
+    """One compilation: which scenes and selections have been asked for so far."""
+
+    own: Source
+    around: Surroundings
+    sources: dict[str, int] = field(default_factory=dict)
+    opened: list[Source] = field(default_factory=list)
+    selections: list[list[Selection]] = field(default_factory=list)
+    fillings: list[Filling] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._open(self.own)
+
+    def _open(self, source: Source) -> int:
+        self.opened.append(source)
+        self.selections.append([])
+        return len(self.opened) - 1
+
+    def number_of(self, scene: str | None) -> int:
+        """Of a scene by its name; 0 is the edited one."""
+        if scene is None:
+            return 0
+        if scene not in self.sources:
+            self.sources[scene] = self._open(self.around.source(scene))
+        return self.sources[scene]
+
+    def chosen(self, matter: int, described: StepSelection, place: str) -> Chosen:
+        """A selection, answered in one of the scenes."""
+        selection = self.opened[matter].answer(described)
+        if selection.count == 0:
+            self.around.notice(f"{place} selects nothing: {_why(selection)}")
+        self.selections[matter].append(selection)
+        mask = len(self.selections[matter]) - 1
+        grid = selection.grid
+        return Chosen(matter, mask, selection.values, grid.points, grid.reach)
+
+    def step(self, number: int, step: EditStep, names: Mapping[str | int, int]) -> Step:
+        """A step with its selections answered.
+
+        Args:
+            number: in the document, from 1.
+            step: switched on.
+            names: of the steps before it that are switched on: their numbers among those.
+        """
+        operation, place = step.operation, f"step {number}"
+        scene = self.number_of(operation.scene) if isinstance(operation, Insert) else 0
+        part: Chosen | Brought
+        if isinstance(step.selection, MovedSelection):
+            if scene:
+                raise DffError(f"{place} inserts from another scene: select by {_OTHER_WAYS} there")
+            part = self._earlier(step.selection.step, place, names)
+        else:
+            part = self.chosen(scene, step.selection, place)
+        by = None
+        if isinstance(operation, Replace):
+            if isinstance(operation.by, MovedSelection):
+                raise DffError(f"{place}: 'by' must select by {_OTHER_WAYS}")
+            by = self.chosen(self.number_of(operation.scene), operation.by, f"{place}, 'by',")
+        filling = None
+        if getattr(operation, "fill", False) and isinstance(part, Chosen):
+            made = self.around.fill(self.selections[0][part.mask])
+            if made is None:
+                self.around.notice(f"{place}: nothing around the hole says how to fill it")
+            else:
+                filling = (len(self.fillings), made.ball)
+                self.fillings.append(made)
+        return Step(operation, part, by, filling)
+
+    def _earlier(self, name: str | int, place: str, names: Mapping[str | int, int]) -> Brought:
+        if name not in names:
+            raise DffError(
+                f"{place} selects what step {name!r} brought, but no such step comes before it, "
+                "or it is switched off"
+            )
+        return Brought(names[name])
+
+
+_OTHER_WAYS = "text, click, patch or file"
+
+
 def compile_document(
-    document: EditDocument,
-    answer: Callable[[StepSelection], Selection],
-    field: FeatureField | None,
-    surface: SurfaceGrid,
+    document: EditDocument, own: Callable[[], Source], around: Surroundings
 ) -> CompiledEdits:
     """The enabled steps of a document, with their selections answered.
 
     Args:
         document: stays as it is.
-        answer: makes the selection that a step describes.
-        field: of the scene.
-        surface: what its photos show.
+        own: opens the edited scene; not called where no step is switched on.
+        around: what else the document may draw on.
 
     Raises:
-        DffError: the model has no features, or a step selects nothing.
+        DffError: a selection cannot be made, or a step names one that is not there.
     """
     steps = [(number, step) for number, step in enumerate(document.steps, 1) if step.enabled]
-    if steps and field is None:
-        raise DffError("this scene was trained without features: it cannot be edited by name")
-    if not steps or field is None:
-        return CompiledEdits((), ())
-    selections = []
+    if not steps:
+        return no_edits()
+    compiling = _Compiling(own(), around)
+    names: dict[str | int, int] = {}
+    planned: list[Step] = []
     for number, step in steps:
-        selection = answer(step.selection)
-        if selection.count == 0:
-            raise DffError(f"step {number} selects nothing: {_why(selection)}")
-        selections.append(selection)
+        planned.append(compiling.step(number, step, names))
+        names[number] = len(planned) - 1
+        if step.name is not None:
+            names[step.name] = len(planned) - 1
+    sources = len(compiling.opened)
+    planned = [
+        step
+        if step.filling is None
+        else dataclasses.replace(step, filling=(sources + step.filling[0], step.filling[1]))
+        for step in planned
+    ]
+    matters: list[Matter] = [
+        _with_selections(source.matter, selections)
+        for source, selections in zip(compiling.opened, compiling.selections, strict=True)
+    ]
+    points = [s[0].grid.points if s else torch.zeros(0, 3) for s in compiling.selections]
+    operations = tuple(step.operation for step in planned)
     return CompiledEdits(
-        tuple(None if s.exact is None else s.exact.on(field) for s in selections),
-        tuple(step.operation for _, step in steps),
-        surface.snap,
-        tuple(Placed(selection) for selection in selections),
+        plan_layers(points, planned),
+        (*matters, *compiling.fillings),
+        operations,
+        _background(operations),
+        {
+            number: around.paint(operation.file)
+            for number, operation in enumerate(operations)
+            if isinstance(operation, Repaint)
+        },
     )
+
+
+def _with_selections(matter: FieldMatter, selections: Sequence[Selection]) -> FieldMatter:
+    features = matter.feature_field
+    assert features is not None
+    return dataclasses.replace(
+        matter,
+        places=tuple(Placed(selection) for selection in selections),
+        scorers=tuple(None if s.exact is None else s.exact.on(features) for s in selections),
+    )
+
+
+def _background(
+    operations: Sequence[Operation],
+) -> tuple[float, float, float] | Literal["transparent"] | None:
+    """What the last step that sets one sets."""
+    for operation in reversed(operations):
+        if isinstance(operation, Background):
+            return operation.color or "transparent"
+    return None
 
 
 def _why(selection: Selection) -> str:

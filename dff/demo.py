@@ -18,8 +18,9 @@ from rich.console import Console
 from dff.answering import answer
 from dff.data.generated.scene import SceneTruth, load_truth, write_scene
 from dff.data.images import load_image
-from dff.edits.document import EditDocument, EditStep, TextSelection
+from dff.edits.document import EditDocument, EditStep
 from dff.edits.operations import Delete, HueShift
+from dff.edits.selections import TextSelection
 from dff.edits.storage import load_document, save_document
 from dff.evaluate.masks import Confusion
 from dff.evaluate.pictures import psnr

@@ -1,72 +1,263 @@
-"""Asking selections only where something is, and letting the sampler see the edits."""
+"""The samples of an edited scene: each layer where it now lies, and all of them together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dff.edits.compiled import CompiledEdits
-from dff.fields.feature_field import FeatureField
+from dff.edits.apply import apply_operations
+from dff.edits.compiled import CompiledEdits, Matter
+from dff.edits.layers import Act, Layer
+from dff.edits.operations import Delete, Extract, Opacity, Repaint
 from dff.rendering import alphas_from_density
 
 # Dozens of samples that stop less light than this change no 8-bit pixel, whatever is done to them.
 VISIBLE_ALPHA = 1e-4
 # Proposals only say where to look, so that thin fog need not be asked about.
 VISIBLE_PROPOSAL_ALPHA = 1e-2
+# Optical depth is the logarithm of what passes, which must not be nothing.
+LEAST_PASSING = 1e-7
 
 
-def masks_where(
-    feature_field: FeatureField,
-    positions: Float[Tensor, "*batch 3"],
-    visible: Bool[Tensor, "*batch"],
+@dataclass(frozen=True, eq=False)
+class EditedSamples:
+    """Ray samples of the edited scene, flattened to (n, ...).
+
+    Attributes:
+        alphas: (n, 1) in [0, 1].
+        rgb: (n, 3) in [0, 1].
+        far: (n, 1), share that the edits leave of what a sample of the scene itself stops, asked
+            of the samples that are said to be last.
+        touched: (n, K), share of what each sample stops that a step changed; None unless asked.
+    """
+
+    alphas: Float[Tensor, "n 1"]
+    rgb: Float[Tensor, "n 3"]
+    far: Float[Tensor, "n 1"]
+    touched: Float[Tensor, "n K"] | None
+
+
+def edited_samples(
     edits: CompiledEdits,
-) -> list[Float[Tensor, "*batch"]]:
-    """Soft mask of every step at the visible positions, zero elsewhere.
+    positions: Float[Tensor, "n 3"],
+    directions: Float[Tensor, "n 3"],
+    deltas: Float[Tensor, "n 1"],
+    last: Bool[Tensor, " n"],
+    touched: bool = False,
+) -> EditedSamples:
+    """Alphas and colours of all layers together.
+
+    Layers l with alphas a_l stop ``1 - prod_l (1 - a_l)`` of the light, and their colours mix by
+    their optical depths ``-log(1 - a_l)``: as densities in one place add. Where one layer alone is,
+    its alpha and colour are what they were, bit for bit.
 
     Args:
-        feature_field: asked once, for those visible positions that have to be.
-        positions: world positions.
-        visible: which of them count.
-        edits: whose selections are asked.
+        edits: the layers.
+        positions: of samples, in world units.
+        directions: unit view directions.
+        deltas: lengths of the samples along their rays, in world units.
+        last: which samples are the last of their rays.
+        touched: whether to find what each step changed.
     """
-    points = positions[visible]
-    unit = feature_field.unit_positions(points)
+    steps = len(edits.operations) if touched else 0
+    total = _nothing(positions, steps)
+    for number, layer in enumerate(edits.layers):
+        found = _layer_samples(edits, layer, positions, directions, deltas, last, steps)
+        total = found if number == 0 else _together(total, found)
+    return total
 
-    def hidden_where(asked: Bool[Tensor, " n"]) -> Float[Tensor, "k H"]:
-        there = points[asked]
-        return feature_field.hidden_at(
-            there if edits.snap is None else edits.snap(unit[asked], there)
+
+def _nothing(positions: Float[Tensor, "n 3"], steps: int) -> EditedSamples:
+    n = len(positions)
+    none = positions.new_zeros(n, 1)
+    marks = positions.new_zeros(n, steps) if steps else None
+    return EditedSamples(none, positions.new_zeros(n, 3), none, marks)
+
+
+def _together(a: EditedSamples, b: EditedSamples) -> EditedSamples:
+    """Two layers in one place."""
+    here = b.alphas[:, 0] > 0
+    if not here.any():
+        return a
+    first, second = a.alphas[here], b.alphas[here]
+    depths = [-torch.log((1 - alpha).clamp_min(LEAST_PASSING)) for alpha in (first, second)]
+    share = depths[1] / (depths[0] + depths[1]).clamp_min(LEAST_PASSING)
+    # Alone, each layer's own values: sums and quotients would round them.
+    alone = first == 0
+    alphas, rgb = a.alphas.clone(), a.rgb.clone()
+    alphas[here] = torch.where(alone, second, 1 - (1 - first) * (1 - second))
+    rgb[here] = torch.where(alone, b.rgb[here], (1 - share) * a.rgb[here] + share * b.rgb[here])
+    marks = None
+    if a.touched is not None and b.touched is not None:
+        marks = a.touched.clone()
+        marks[here] = (1 - share) * a.touched[here] + share * b.touched[here]
+    return EditedSamples(alphas, rgb, torch.maximum(a.far, b.far), marks)
+
+
+def _layer_samples(
+    edits: CompiledEdits,
+    layer: Layer,
+    positions: Float[Tensor, "n 3"],
+    directions: Float[Tensor, "n 3"],
+    deltas: Float[Tensor, "n 1"],
+    last: Bool[Tensor, " n"],
+    steps: int,
+) -> EditedSamples:
+    """What one layer alone has at the samples."""
+    matter = edits.matters[layer.matter]
+    own, near = _own_positions(layer, positions)
+    if near is not None:
+        whole = _nothing(positions, steps)
+        if not near.any():
+            return whole
+        found = _at(
+            edits, matter, layer, own[near], directions[near], deltas[near], last[near], steps
         )
+        alphas, rgb, far = whole.alphas.clone(), whole.rgb.clone(), whole.far.clone()
+        alphas[near], rgb[near], far[near] = found.alphas, found.rgb, found.far
+        marks = None
+        if found.touched is not None and whole.touched is not None:
+            marks = whole.touched.clone()
+            marks[near] = found.touched
+        return EditedSamples(alphas, rgb, far, marks)
+    return _at(edits, matter, layer, own, directions, deltas, last, steps)
 
-    masks = []
-    for values in edits.masks(unit, hidden_where):
-        mask = torch.zeros(visible.shape, dtype=values.dtype, device=values.device)
-        mask[visible] = values
-        masks.append(mask)
+
+def _own_positions(
+    layer: Layer, positions: Float[Tensor, "n 3"]
+) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"] | None]:
+    """Positions in the coordinates of the layer's matter, and which of them can matter."""
+    own = positions if layer.pose is None else layer.pose.inverse().apply(positions)
+    return own, None if layer.ball is None else layer.ball.holds(own)
+
+
+def _at(
+    edits: CompiledEdits,
+    matter: Matter,
+    layer: Layer,
+    own: Float[Tensor, "n 3"],
+    directions: Float[Tensor, "n 3"],
+    deltas: Float[Tensor, "n 1"],
+    last: Bool[Tensor, " n"],
+    steps: int,
+) -> EditedSamples:
+    density, code = matter.density(own)
+    if layer.pose is not None:
+        directions = layer.pose.inverse().turn(directions)
+        deltas = deltas / layer.pose.scale
+    rgb = matter.colour(code, directions)
+    alphas = alphas_from_density(density, deltas)
+    visible = alphas[:, 0] > VISIBLE_ALPHA
+    opaque = layer.matter == 0 and layer.pose is None
+    # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
+    far = last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
+    marks = own.new_zeros(len(own), steps) if steps else None
+    masks = masks_of(matter, layer.acts, own, visible | last if opaque else visible)
+    for act, mask in zip(layer.acts, masks, strict=True):
+        if isinstance(act.operation, Repaint):
+            m = mask[:, None]
+            there = mask > 0
+            painted = edits.paints[act.step](own[there], directions[there], code[there], rgb[there])
+            rgb = rgb.clone()
+            rgb[there] = (1 - m[there]) * rgb[there] + m[there] * painted
+        else:
+            alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
+            if isinstance(act.operation, (Delete, Extract, Opacity)):
+                far, _ = apply_operations(far, rgb, [act.operation], [mask])
+        if marks is not None:
+            marks[:, act.step] = torch.maximum(marks[:, act.step], mask)
+    if marks is not None:
+        for step in layer.brought_by:
+            marks[:, step] = 1.0
+    return EditedSamples(alphas, rgb, far, marks)
+
+
+def masks_of(
+    matter: Matter,
+    acts: tuple[Act, ...],
+    own: Float[Tensor, "n 3"],
+    visible: Bool[Tensor, " n"],
+    exactly: bool = True,
+) -> list[Float[Tensor, " n"]]:
+    """Soft mask of every act at the visible positions, zero elsewhere.
+
+    Args:
+        matter: asked once, for those visible positions where some act can hold.
+        acts: whose masks are wanted.
+        own: positions in the matter's coordinates.
+        visible: which of them count.
+        exactly: as in `Matter.masks`.
+    """
+    masks = [visible.to(own) if act.mask is None else own.new_zeros(len(own)) for act in acts]
+    asked = [number for number, act in enumerate(acts) if act.mask is not None]
+    if not asked:
+        return masks
+    balls = [acts[number].ball for number in asked]
+    near = [None if ball is None else ball.holds(own) for ball in balls]
+    where = visible
+    if all(held is not None for held in near):
+        held = torch.stack([h for h in near if h is not None])
+        where = visible & held.any(dim=0)
+    if not where.any():
+        return masks
+    which = sorted({mask for number in asked if (mask := acts[number].mask) is not None})
+    found = dict(zip(which, matter.masks(which, own[where], exactly), strict=True))
+    for number, held in zip(asked, near, strict=True):
+        values = found[acts[number].mask or 0].to(own)
+        masks[number][where] = values if held is None else values * held[where]
     return masks
 
 
 def edited_density_fn(
-    density_fn: Callable[[Float[Tensor, "*batch 3"]], Float[Tensor, "*batch 1"]],
-    feature_field: FeatureField,
-    edits: CompiledEdits,
+    edits: CompiledEdits, level: int
 ) -> Callable[[Float[Tensor, "*rays samples 3"]], Float[Tensor, "*rays samples 1"]]:
-    """A density function for the proposal sampler that sees what edits do to opacity.
+    """A density function for the proposal sampler that sees the layers where they are.
 
-    Density times the share of alpha that the steps leave: not the exact edit, but proposals need
+    Density times the share of alpha that the acts leave: not the exact edit, but proposals need
     only be large where light is stopped.
     """
 
     def edited(positions: Float[Tensor, "*rays samples 3"]) -> Float[Tensor, "*rays samples 1"]:
-        density = density_fn(positions)
         gaps = (positions[..., 1:, :] - positions[..., :-1, :]).norm(dim=-1, keepdim=True)
-        deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2)
-        visible = alphas_from_density(density, deltas)[..., 0] > VISIBLE_PROPOSAL_ALPHA
-        masks = masks_where(feature_field, positions, visible, edits)
-        kept = edits.kept_share(masks)
-        return torch.where(visible[..., None], density * kept, density)
+        deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2).reshape(-1, 1)
+        flat = positions.reshape(-1, 3)
+        total = flat.new_zeros(len(flat), 1)
+        for layer in edits.layers:
+            own, near = _own_positions(layer, flat)
+            if near is None:
+                total = total + _kept_density(edits, layer, level, own, deltas)
+            elif near.any():
+                total = total.clone()
+                total[near] += _kept_density(edits, layer, level, own[near], deltas[near])
+        return total.view(*positions.shape[:-1], 1)
 
     return edited
+
+
+def _kept_density(
+    edits: CompiledEdits,
+    layer: Layer,
+    level: int,
+    own: Float[Tensor, "n 3"],
+    deltas: Float[Tensor, "n 1"],
+) -> Float[Tensor, "n 1"]:
+    """Proposal density of one layer, in 1 / world unit, times the share that its acts leave."""
+    matter = edits.matters[layer.matter]
+    density = matter.proposal(level, own)
+    if layer.pose is not None:
+        density = density / layer.pose.scale
+    visible = alphas_from_density(density, deltas)[:, 0] > VISIBLE_PROPOSAL_ALPHA
+    kinds = (Delete, Extract, Opacity)
+    acts = tuple(act for act in layer.acts if isinstance(act.operation, kinds))
+    if not acts:
+        return density
+    masks = masks_of(matter, acts, own, visible, exactly=False)
+    kept = torch.ones_like(density)
+    for act, mask in zip(acts, masks, strict=True):
+        if isinstance(act.operation, kinds):
+            kept, _ = apply_operations(kept, kept, [act.operation], [mask])
+    return torch.where(visible[:, None], density * kept, density)

@@ -18,6 +18,11 @@ class UsageError(DffError):
     """Options of a command that make no sense together."""
 
 
+def notice_in_one_line(line: str) -> None:
+    """Tell the user something that stops nothing."""
+    print(f"notice: {line}", file=sys.stderr)
+
+
 def report_in_one_line() -> None:
     """Make an uncaught `DffError` end the program with one line and status 1, no traceback.
 

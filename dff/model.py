@@ -30,7 +30,7 @@ from torch.nn import Parameter
 
 from dff import rendering
 from dff.checkpoint import CheckpointRecord, TeacherRecord
-from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, masks_where
+from dff.edited_sampling import edited_density_fn, edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import resolve_implementation
@@ -222,6 +222,7 @@ class DFFModel(NerfactoModel):
         edits: CompiledEdits | None = None,
         selection: FieldSelection | None = None,
         hidden: bool = False,
+        touched: bool = False,
     ) -> dict[str, Tensor]:
         """Render rays of the edited scene; nothing of the model changes.
 
@@ -229,28 +230,28 @@ class DFFModel(NerfactoModel):
             ray_bundle: rays with near and far set.
             edits: what is changed; None renders the scene as it was trained.
             selection: adds ``relevancy``, the score of the composited features.
-            hidden: adds ``hidden_features`` (rays, H), composited.
+            hidden: adds ``hidden_features`` (rays, H), composited, of the scene as it was trained.
+            touched: adds ``touched`` (rays, K), what each of the K steps changed of the light.
         """
+        if edits is not None and edits.changes_nothing:
+            edits = None
         density_fns = self.density_fns
-        if edits is not None and edits.changes_opacity and self.feature_field is not None:
+        if edits is not None and edits.changes_opacity:
             # Otherwise the samples crowd where things were, not where the light now goes.
-            density_fns = [
-                edited_density_fn(density_fn, self.feature_field, edits)
-                for density_fn in density_fns
-            ]
+            density_fns = [edited_density_fn(edits, level) for level in range(len(density_fns))]
         samples: RaySamples
         samples, _, _ = self.eval_sampler(ray_bundle, density_fns=density_fns)
-        field_outputs = self.field(samples)
-        density, rgb = field_outputs[FieldHeadNames.DENSITY], field_outputs[FieldHeadNames.RGB]
         assert samples.deltas is not None
-        alphas = rendering.alphas_from_density(density, samples.deltas)
-        if edits is not None and edits.operations and self.feature_field is not None:
-            positions = samples.frustums.get_positions()
-            visible = alphas[..., 0] > VISIBLE_ALPHA
-            masks = masks_where(self.feature_field, positions, visible, edits)
-            alphas, rgb = edits.apply(density, samples.deltas, rgb, masks)
-        weights = rendering.weights_from_alphas(alphas)
-        outputs = self._composite(weights, rgb, samples)
+        if edits is None:
+            field_outputs = self.field(samples)
+            rgb = field_outputs[FieldHeadNames.RGB]
+            density = field_outputs[FieldHeadNames.DENSITY]
+            weights = rendering.weights_from_alphas(
+                rendering.alphas_from_density(density, samples.deltas)
+            )
+            outputs = self._composite(weights, rgb, samples)
+        else:
+            weights, outputs = self._edited_outputs(edits, samples, touched)
         if self.feature_field is not None and (hidden or selection is not None):
             composited = self._render_hidden(weights, samples)
             if hidden:
@@ -258,6 +259,35 @@ class DFFModel(NerfactoModel):
             if selection is not None:
                 outputs["relevancy"] = selection.scores(composited)[..., None]
         return outputs
+
+    def _edited_outputs(
+        self, edits: CompiledEdits, samples: RaySamples, touched: bool
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Weights and outputs of the edited scene at ray samples (rays, samples)."""
+        assert samples.deltas is not None
+        shape = samples.deltas.shape[:-1]
+        last = torch.zeros(shape, dtype=torch.bool, device=samples.deltas.device)
+        last[..., -1] = self.config.background_color == "last_sample"
+        found = edited_samples(
+            edits,
+            samples.frustums.get_positions().reshape(-1, 3),
+            samples.frustums.directions.expand(*shape, 3).reshape(-1, 3),
+            samples.deltas.reshape(-1, 1),
+            last.reshape(-1),
+            touched,
+        )
+        weights = rendering.weights_from_alphas(found.alphas.view(*shape, 1))
+        rgb = found.rgb.view(*shape, 3)
+        outputs = self._composite(weights, rgb, samples)
+        if self.config.background_color == "last_sample" or edits.background is not None:
+            far = rgb[..., -1, :], found.far.view(*shape, 1)[..., -1, :]
+            outputs.update(rendering.over_background(weights, rgb, *far, edits.background))
+        if found.touched is not None:
+            marks = found.touched.view(*shape, -1)
+            outputs["touched"] = rendering.accumulate(weights, marks)
+        elif touched:
+            outputs["touched"] = weights.new_zeros(*shape[:-1], 0)
+        return weights, outputs
 
     def _composite(self, weights: Tensor, rgb: Tensor, samples: RaySamples) -> dict[str, Any]:
         distances = (samples.frustums.starts + samples.frustums.ends) / 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
+import tyro
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.models.nerfacto import NerfactoModelConfig
 
@@ -93,6 +95,12 @@ class DFFModelConfig(NerfactoModelConfig):
     """Ray samples, by weight, at which the feature field is evaluated; None is all of them."""
     feature_loss_mult: float = 1.0
     """Feature loss multiplier."""
+    edit_file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.Suppress] = None
+    """Edit documents that act outside training; set in an edited.yml, see `dff.edited_config`."""
+    edit_scene: Annotated[Path | None, tyro.conf.Suppress] = None
+    """The config.yml of the scene that they edit."""
+    edit_trust: Annotated[tuple[Path, ...], tyro.conf.Suppress] = ()
+    """Folders with other trained scenes that they may insert from."""
 
     def radiance_shape(self) -> RadianceShape:
         """Sizes of the radiance field."""

@@ -85,7 +85,20 @@ class DFFPipeline(VanillaPipeline):
         return cast(DFFModel, self.model)
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
-        """Load a checkpoint.
+        """Load a checkpoint, and apply the edits that the configuration names.
+
+        Raises:
+            DffError: as `load_weights`; a document is missing or wrong.
+        """
+        self.load_weights(loaded_state, step)
+        if self.test_mode != "val":  # not training
+            # A scene is made of pipelines, so it is known here only when one is needed.
+            from dff.edited_config import compile_edit_file
+
+            self.dff_model.edits = compile_edit_file(self, step)
+
+    def load_weights(self, loaded_state: dict[str, Any], step: int) -> None:
+        """Load a checkpoint, as the scene was trained.
 
         Raises:
             DffError: it was trained with another teacher, with tiny-cuda-nn on a machine without,

@@ -8,6 +8,8 @@ arXiv 2205.15585, eq. 3).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -124,3 +126,33 @@ def render_features(
     features ``h``: decoding is linear, so ``W sum_i w_i h_i = sum_i w_i W h_i``.
     """
     return accumulate(weights.detach(), features)
+
+
+def over_background(
+    weights: Float[Tensor, "*rays samples 1"],
+    rgb: Float[Tensor, "*rays samples 3"],
+    far: Float[Tensor, "*rays 3"],
+    far_alpha: Float[Tensor, "*rays 1"],
+    background: tuple[float, float, float] | Literal["transparent"] | None = None,
+) -> dict[str, Tensor]:
+    """Colours of rays over what lies behind the last sample, and over a background behind that.
+
+    Args:
+        weights, rgb: of the ray samples.
+        far: colour of what lies behind them.
+        far_alpha: how much of it there is, in [0, 1].
+        background: what the light that is left meets; None is black.
+
+    Returns:
+        ``rgb`` (rays, 3) in [0, 1]; for ``transparent`` (rgb over black) also ``rgba`` (rays, 4),
+        straight colours.
+    """
+    total = accumulation(weights)
+    seen = accumulate(weights, rgb) + far * far_alpha * (1.0 - total)
+    if background is None:
+        return {"rgb": seen.clamp(0.0, 1.0)}
+    alpha = (total + far_alpha * (1.0 - total)).clamp(0.0, 1.0)
+    if background == "transparent":
+        straight = (seen / alpha.clamp_min(1e-6)).clamp(0.0, 1.0)
+        return {"rgb": seen.clamp(0.0, 1.0), "rgba": torch.cat([straight, alpha], dim=-1)}
+    return {"rgb": (seen + (1.0 - alpha) * seen.new_tensor(background)).clamp(0.0, 1.0)}

@@ -21,15 +21,13 @@ from torch import Tensor
 from dff.answering import Query, answer
 from dff.baking import RAYS as BAKED_RAYS
 from dff.baking import bake, fingerprint_of, load_grid, save_grid
-from dff.compiling import compile_document
+from dff.document_sources import compile_in
 from dff.edits.compiled import CompiledEdits
-from dff.edits.document import EditDocument, FileSelection, StepSelection
-from dff.edits.folder import file_within, query_within
-from dff.errors import DffError
+from dff.edits.document import EditDocument
+from dff.errors import DffError, notice_in_one_line
 from dff.fields.feature_field import FeatureField
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.routing import text_teacher
-from dff.query.shown import PatchQuery
 from dff.query.text import TextQuery
 from dff.seen_view import SeenView
 from dff.selection.exact import BakedFeatures
@@ -218,29 +216,27 @@ class Scene:
         """
         return answer(self, query, softness)
 
-    def compile(self, document: EditDocument, folder: Path | None = None) -> CompiledEdits:
+    def compile(
+        self,
+        document: EditDocument,
+        folder: Path | None = None,
+        trusted: Sequence[Path] = (),
+        notice: Callable[[str], None] = notice_in_one_line,
+    ) -> CompiledEdits:
         """Make an edit document ready to render; the document stays as it is.
 
         Args:
             document: what to do.
             folder: the only one whose files the document may name; without, it may name none.
+            trusted: folders below which it may name other trained scenes (their configuration can
+                run code).
+            notice: told of steps that do nothing.
 
         Raises:
-            DffError: a step selects nothing, or its selection cannot be made.
+            DffError: a selection cannot be made, or something that the document names is not there
+                or may not be read.
         """
-        if not any(step.enabled for step in document.steps):
-            return CompiledEdits((), ())
-        known = {view.name for view in self.views()}
-
-        def answered(described: StepSelection) -> Selection:
-            if isinstance(described, FileSelection):
-                return self.load_selection(file_within(folder, described.file))
-            query = described.query()
-            if isinstance(query, PatchQuery):
-                query = query_within(folder, query, known)
-            return answer(self, query, described.softness)
-
-        return compile_document(document, answered, self.model.feature_field, self.surface)
+        return compile_in(self, load, document, folder, trusted, notice)
 
     def render(
         self,
@@ -249,6 +245,7 @@ class Scene:
         selection: Selection | None = None,
         hidden: bool = False,
         on_rows: Callable[[float], None] | None = None,
+        touched: bool = False,
     ) -> dict[str, Tensor]:
         """Render one camera.
 
@@ -258,12 +255,15 @@ class Scene:
             selection: adds ``relevancy`` and ``mask`` (h, w, 1), both in [0, 1].
             hidden: adds ``hidden_features`` (h, w, H).
             on_rows: told the share of the picture that is done.
+            touched: adds ``touched`` (h, w, K), share of the light that each step changed.
 
         Returns:
-            ``rgb`` (h, w, 3) in [0, 1], ``accumulation``, ``depth``, ``expected_depth`` (h, w, 1).
+            ``rgb`` (h, w, 3) in [0, 1], ``accumulation``, ``depth``, ``expected_depth`` (h, w, 1);
+            where the edits make the background transparent also ``rgba`` (h, w, 4), straight.
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
-        outputs = self._render_picture(rays, edits, hidden or selection is not None, on_rows)
+        features = hidden or selection is not None
+        outputs = self._render_picture(rays, edits, features, on_rows, touched)
         if selection is not None:
             seen = SeenView.of(self._features, rays, outputs)
             outputs["relevancy"], outputs["mask"] = seen.asked(selection)
@@ -295,11 +295,12 @@ class Scene:
         edits: CompiledEdits | None = None,
         hidden: bool = False,
         on_rows: Callable[[float], None] | None = None,
+        touched: bool = False,
     ) -> dict[str, Tensor]:
         """Rays (h, w), rendered."""
         height, width = rays.origins.shape[:2]
-        outputs = self._render_rays(rays.flatten(), edits, hidden, on_rows)
-        return {name: value.view(height, width, -1) for name, value in outputs.items()}
+        outputs = self._render_rays(rays.flatten(), edits, hidden, on_rows, touched)
+        return {name: value.view(height, width, value.shape[-1]) for name, value in outputs.items()}
 
     @torch.no_grad()
     def _render_rays(
@@ -308,12 +309,13 @@ class Scene:
         edits: CompiledEdits | None = None,
         hidden: bool = False,
         on_rows: Callable[[float], None] | None = None,
+        touched: bool = False,
     ) -> dict[str, Tensor]:
         chunk = self.model.config.eval_num_rays_per_chunk
         parts: list[dict[str, Tensor]] = []
         for start in range(0, len(rays), chunk):
             bundle = self.model.collider(rays[start : start + chunk].to(self.model.device))
-            outputs = self.model.render(bundle, edits, hidden=hidden)
+            outputs = self.model.render(bundle, edits, hidden=hidden, touched=touched)
             parts.append({name: value.cpu() for name, value in outputs.items()})
             if on_rows is not None:
                 on_rows(min(1.0, (start + chunk) / len(rays)))

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from dff.answering import answer_text
-from dff.compiling import choose_threshold, compile_document
-from dff.edits.operations import Delete, HueShift
+from dff.compiling import Source, Surroundings, choose_threshold, compile_document
+from dff.edits.operations import Delete, Extract, HueShift
 from dff.edits.storage import parse_document
 from dff.errors import DffError
+from dff.field_matter import FieldMatter
 from dff.fields.feature_field import FeatureField
 from dff.fields.hash_encoding import GridShape
 from dff.selection.exact import BakedFeatures
@@ -68,37 +69,100 @@ def test_the_chosen_threshold_is_never_below_even_odds():
     assert choose_threshold(torch.full((9,), 0.2)) == 0.5
 
 
-def test_a_step_selects_what_it_names(field, surface, answering):
-    compiled = compile_document(document(step("red")), answering, field, surface)
-    (mask,) = compiled.masks(surface.points, lambda asked: surface.hidden[asked])
+@pytest.fixture
+def compiling(field, surface, answering):
+    """Compiles a document in the scene; what it is told is in ``compiling.told``."""
+    told: list[str] = []
+
+    def nowhere(name: str):
+        raise DffError(f"no scene {name}")
+
+    def run(described, own=None):
+        matter = FieldMatter(None, (), field, snap=surface.snap)
+        around = Surroundings(nowhere, nowhere, lambda selection: None, told.append)
+        return compile_document(described, own or (lambda: Source(matter, answering)), around)
+
+    run.told = told
+    return run
+
+
+HUE = {"operation": {"type": "recolor", "function": "hue", "degrees": 30}}
+
+
+def acts(compiled) -> list:
+    return [act.operation for layer in compiled.layers for act in layer.acts]
+
+
+def test_a_step_selects_what_it_names(surface, compiling):
+    (place,) = compiling(document(step("red"))).matters[0].places
+    mask, _ = place(surface.points)
     assert mask.tolist() == [1.0] * 10 + [0.0] * 90
 
 
-def test_a_threshold_and_softness_that_are_given_are_used(field, surface, answering):
+def test_a_threshold_and_softness_that_are_given_are_used(compiling):
     described = document(step("red", selection={"threshold": 0.77, "softness": 0.1}))
-    (asked,) = compile_document(described, answering, field, surface).selections
+    (asked,) = compiling(described).matters[0].scorers
     assert (asked.threshold, asked.softness) == (0.77, 0.1)
 
 
-def test_steps_come_in_order_and_those_switched_off_are_left_out(field, surface, answering):
-    hue = {**step("red"), "operation": {"type": "recolor", "function": "hue", "degrees": 30}}
-    compiled = compile_document(
-        document(hue, step("red", enabled=False), step("red")), answering, field, surface
-    )
+def test_steps_come_in_order_and_those_switched_off_are_left_out(compiling):
+    compiled = compiling(document({**step("red"), **HUE}, step("red", enabled=False), step("red")))
     assert compiled.operations == (HueShift(degrees=30), Delete())
-    assert len(compiled.selections) == 2
+    assert acts(compiled) == [HueShift(degrees=30), Delete()]
+    assert len(compiled.matters[0].scorers) == 2
     assert compiled.changes_opacity
 
 
-def test_a_step_that_selects_nothing_is_named_by_its_place_in_the_file(field, surface, answering):
-    steps = (step("red"), step("red", enabled=False), step("blue", selection={"threshold": 0.99}))
-    with pytest.raises(DffError, match="step 3 selects nothing: 'blue'") as raised:
-        compile_document(document(*steps), answering, field, surface)
-    assert "\n" not in str(raised.value)
+def test_a_step_that_selects_nothing_is_told_by_its_place_and_changes_nothing(compiling):
+    off = step("red", enabled=False)
+    empty = step("blue", selection={"threshold": 0.99})
+    compiled = compiling(document(off, off, empty))
+    (line,) = compiling.told
+    assert line.startswith("step 3 selects nothing: 'blue'")
+    assert "\n" not in line
+    assert compiled.changes_nothing
 
 
-def test_a_scene_without_features_can_take_only_an_empty_document(surface, answering):
-    off = document(step("red", enabled=False))
-    assert compile_document(off, answering, None, surface).operations == ()
-    with pytest.raises(DffError, match="without features"):
-        compile_document(document(step("red")), answering, None, surface)
+@pytest.mark.parametrize(
+    "operation", [{"type": "transform"}, {"type": "transform", "rotate": [0, 0, 0], "scale": 1.0}]
+)
+def test_a_zero_transform_changes_nothing(compiling, operation):
+    assert compiling(document({**step("red"), "operation": operation})).changes_nothing
+
+
+def test_an_empty_document_asks_nothing(compiling):
+    def unasked():
+        raise AssertionError("asked")
+
+    compiled = compiling(document(step("red", enabled=False)), unasked)
+    assert compiled.operations == ()
+    assert compiled.changes_nothing
+
+
+def test_a_later_step_takes_what_an_earlier_one_brought(compiling):
+    copy = {
+        **step("red"),
+        "name": "copy",
+        "operation": {"type": "duplicate", "translate": [1, 0, 0]},
+    }
+    for named in ("copy", 1):
+        paint = {"selection": {"step": named}, **HUE}
+        original, brought = compiling(document(copy, paint)).layers
+        assert original.acts == ()
+        assert [act.operation for act in brought.acts] == [Extract(), HueShift(degrees=30)]
+
+
+def test_a_step_that_is_switched_off_brings_nothing(compiling):
+    copy = {**step("red"), "operation": {"type": "duplicate", "translate": [1, 0, 0]}}
+    paint = {"selection": {"step": 1}, **HUE}
+    with pytest.raises(DffError, match="step 2 selects what step 1 brought, but"):
+        compiling(document({**copy, "enabled": False}, paint))
+    with pytest.raises(DffError, match="step 2"):
+        compiling(document(step("red"), {**paint, "selection": {"step": "nowhere"}}))
+
+
+def test_the_last_background_holds(compiling):
+    grey = {**step("red"), "operation": {"type": "background", "color": [0.5, 0.5, 0.5]}}
+    clear = {**step("red"), "operation": {"type": "background"}}
+    assert compiling(document(clear, grey)).background == (0.5, 0.5, 0.5)
+    assert compiling(document(grey, clear)).background == "transparent"

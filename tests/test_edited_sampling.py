@@ -10,9 +10,12 @@ from nerfstudio.field_components.field_heads import FieldHeadNames
 from torch import nn
 
 from dff.checkpoint import TeacherRecord
-from dff.edited_sampling import edited_density_fn, masks_where
+from dff.edited_sampling import edited_density_fn, edited_samples, masks_of
 from dff.edits.compiled import CompiledEdits
-from dff.edits.operations import Delete, Extract, Opacity
+from dff.edits.layers import Act, Ball, Layer
+from dff.edits.operations import Delete, Extract, HueShift, Opacity
+from dff.edits.similarity import Similarity, rotation_from_degrees
+from dff.field_matter import FieldMatter
 from dff.model import DFFModel, DFFModelConfig
 
 WALL, PLANE = (1.8, 2.2), (3.5, 4.5)  # distances from the camera
@@ -35,11 +38,16 @@ def density_fn(positions: torch.Tensor) -> torch.Tensor:
 class TwoWalls(nn.Module):
     """Red in front, green behind."""
 
-    def forward(self, samples):
-        positions = samples.frustums.get_positions()
+    def density_at(self, positions):
         red, green = between(positions, WALL), between(positions, PLANE)
-        rgb = torch.cat([red, green, torch.zeros_like(red)], dim=-1)
-        return {FieldHeadNames.DENSITY: density_fn(positions), FieldHeadNames.RGB: rgb}
+        return density_fn(positions), torch.cat([red, green, torch.zeros_like(red)], dim=-1)
+
+    def colour_of(self, geometry, directions, appearance=None):
+        return geometry
+
+    def forward(self, samples):
+        density, rgb = self.density_at(samples.frustums.get_positions())
+        return {FieldHeadNames.DENSITY: density, FieldHeadNames.RGB: rgb}
 
 
 class WallFeatures(nn.Module):
@@ -67,8 +75,32 @@ class Feature:
         return hidden[..., self.which]
 
 
+def anywhere(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """No voxel says anything: the features have to be asked everywhere."""
+    return torch.zeros_like(unit[..., 0]), torch.ones_like(unit[..., 0], dtype=torch.bool)
+
+
+class Known:
+    """A place whose voxels say the soft mask themselves."""
+
+    def __init__(self, which: int) -> None:
+        self.limits = (WALL, PLANE)[which]
+
+    def __call__(self, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mask = between((unit - 0.5) * 10, self.limits)[..., 0]
+        return mask, torch.zeros_like(mask, dtype=torch.bool)
+
+
+def matter(features: nn.Module | None = None, places=None, snap=None) -> FieldMatter:
+    """The walls, with a selection of each of them."""
+    places = (Known(0), Known(1)) if places is None else places
+    scorers = (Feature(0), Feature(1))[: len(places)]
+    return FieldMatter(TwoWalls(), [density_fn], features or WallFeatures(), places, scorers, snap)
+
+
 def edits(which: int, operation) -> CompiledEdits:
-    return CompiledEdits((Feature(which),), (operation,))
+    layer = Layer(0, (Act(0, operation, which),))
+    return CompiledEdits((layer,), (matter(),), (operation,))
 
 
 def walls() -> DFFModel:
@@ -142,7 +174,7 @@ def test_deleting_what_is_hidden_changes_nothing_in_front():
 
 def test_the_samples_move_from_the_deleted_wall_to_the_plane():
     model = walls()
-    fn = edited_density_fn(density_fn, model.feature_field, edits(0, Delete()))
+    fn = edited_density_fn(edits(0, Delete()), 0)
     bundle = down()
     plain, _, _ = model.proposal_sampler(bundle, density_fns=[density_fn])
     moved, _, _ = model.proposal_sampler(bundle, density_fns=[fn])
@@ -161,22 +193,27 @@ def test_half_opacity_lets_half_through():
     assert (ghost[:, 1] > 0.5).all()
 
 
+def asked_mask(made: FieldMatter, positions: torch.Tensor, visible: torch.Tensor, ball=None):
+    (mask,) = masks_of(made, (Act(0, Delete(), 0, ball),), positions, visible)
+    return mask
+
+
 def test_the_feature_field_is_asked_only_where_something_is():
     features = WallFeatures()
-    positions = torch.tensor([0.0, 0.0, 1.0]) + torch.rand(4, 20, 3) * 0.1
-    visible = torch.rand(4, 20) > 0.7
-    (mask,) = masks_where(features, positions, visible, edits(0, Delete()))
+    positions = torch.tensor([0.0, 0.0, 1.0]) + torch.rand(80, 3) * 0.1
+    visible = torch.rand(80) > 0.7
+    mask = asked_mask(matter(features, (anywhere,)), positions, visible)
     assert features.asked == int(visible.sum())
-    assert mask.shape == (4, 20)
     assert (mask[~visible] == 0).all()
     assert torch.equal(mask[visible], features.hidden_at(positions[visible])[:, 0])
     assert (mask[visible] == 1).all()
 
 
 def test_nothing_visible_is_nothing_asked():
-    visible = torch.zeros(2, 3, dtype=torch.bool)
-    (mask,) = masks_where(WallFeatures(), torch.rand(2, 3, 3), visible, edits(0, Delete()))
-    assert torch.equal(mask, torch.zeros(2, 3))
+    features = WallFeatures()
+    mask = asked_mask(matter(features, (anywhere,)), torch.rand(6, 3), torch.zeros(6).bool())
+    assert torch.equal(mask, torch.zeros(6))
+    assert features.asked == 0
 
 
 def test_points_are_asked_about_where_the_snap_says():
@@ -185,30 +222,138 @@ def test_points_are_asked_about_where_the_snap_says():
         moved[:, 2] = 1.0
         return moved
 
-    positions = torch.full((1, 4, 3), -5.0)
-    visible = torch.ones(1, 4, dtype=torch.bool)
-    plain = edits(0, Delete())
-    snapped = CompiledEdits(plain.selections, plain.operations, to_the_wall)
-    (mask,) = masks_where(WallFeatures(), positions, visible, plain)
-    assert (mask == 0).all()
-    (mask,) = masks_where(WallFeatures(), positions, visible, snapped)
-    assert (mask == 1).all()
+    positions, visible = torch.full((4, 3), -5.0), torch.ones(4, dtype=torch.bool)
+    assert (asked_mask(matter(places=(anywhere,)), positions, visible) == 0).all()
+    snapped = matter(places=(anywhere,), snap=to_the_wall)
+    assert (asked_mask(snapped, positions, visible) == 1).all()
 
 
 def test_outside_its_place_a_selection_is_empty():
-    class Left:
-        """The left half, in which the features have to be asked."""
+    def left(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros_like(unit[..., 0]), unit[..., 0] < 0.5
 
-        def __call__(self, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return torch.zeros_like(unit[..., 0]), unit[..., 0] < 0.5
-
-    left = Left()
-
-    positions = torch.tensor([[[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]]])
-    visible = torch.ones(1, 2, dtype=torch.bool)
-    plain = edits(0, Delete())
-    bounded = CompiledEdits(plain.selections, plain.operations, None, (left,))
+    positions = torch.tensor([[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])
     features = WallFeatures()
-    (mask,) = masks_where(features, positions, visible, bounded)
-    assert mask.tolist() == [[1.0, 0.0]]
+    mask = asked_mask(matter(features, (left,)), positions, torch.ones(2, dtype=torch.bool))
+    assert mask.tolist() == [1.0, 0.0]
     assert features.asked == 1
+
+
+def test_outside_its_ball_a_selection_is_empty_and_not_asked():
+    positions = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.5, 1.0], [0.0, 3.0, 1.0]])
+    features = WallFeatures()
+    ball = Ball(torch.tensor([0.0, 0.0, 1.0]), 1.0)
+    mask = asked_mask(
+        matter(features, (anywhere,)), positions, torch.ones(3, dtype=torch.bool), ball
+    )
+    assert mask.tolist() == [1.0, 1.0, 0.0]
+    assert features.asked == 2
+
+
+UP = Similarity(torch.eye(3, dtype=torch.float64), 1.0, torch.tensor([0.0, 0.0, 1.0]).double())
+
+
+def moved(pose: Similarity, kept: bool = False) -> CompiledEdits:
+    """The green plane elsewhere; where it was it stays only if kept."""
+    there = Layer(0) if kept else Layer(0, (Act(0, Delete(), 1),))
+    copy = Layer(0, (Act(0, Extract(), 1),), pose, frozenset({0}))
+    return CompiledEdits((there, copy), (matter(),), (Extract(),))
+
+
+def test_what_is_moved_before_the_wall_is_seen_first():
+    # The plane begins 3.5 from the camera; two up it is at 1.5, before the wall at 1.8.
+    two_up = UP.after(UP)
+    check_surface(walls().render(down(), moved(two_up)), GREEN, PLANE[0] - 2)
+
+
+def test_what_is_moved_behind_the_wall_is_hidden_by_it():
+    check_surface(walls().render(down(), moved(UP)), RED, WALL[0])
+
+
+def test_a_copy_leaves_the_original():
+    model = walls()
+    wall_gone = Layer(0, (Act(0, Delete(), 0),))
+    copy = Layer(0, (Act(1, Extract(), 1),), UP, frozenset({1}))
+    both = CompiledEdits((wall_gone, copy), (matter(),), (Delete(), Extract()))
+    outputs = model.render(down(), both, touched=True)
+    check_surface(outputs, GREEN, PLANE[0] - 1)
+    torch.testing.assert_close(outputs["touched"][:, 1], torch.ones(6), atol=0.05, rtol=0)
+
+
+def test_scaling_keeps_a_thing_as_opaque_as_it_was():
+    # A thin veil of optical depth 0.2 on the way down: twice as large it still stops as much.
+    density = 0.2 / 0.4
+
+    class Veil(TwoWalls):
+        def density_at(self, positions):
+            return density * between(positions, WALL), torch.ones_like(positions)
+
+    veil = FieldMatter(Veil(), [density_fn], WallFeatures(), (Known(0),), (None,))
+    about = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    for scale in (1.0, 2.0):
+        pose = Similarity.about(about, rotation_from_degrees((0, 0, 30)), scale, 0 * about)
+        layer = Layer(0, (Act(0, Extract(), 0),), pose)
+        made = CompiledEdits((layer,), (veil,), (Extract(),))
+        depth = torch.linspace(0.5, 4.5, 4001)[:, None]
+        positions = torch.cat([0 * depth, 0 * depth, 3 - depth], dim=1)
+        directions = torch.tensor([0.0, 0.0, -1.0]).expand_as(positions)
+        deltas = torch.full_like(depth, 0.001)
+        found = edited_samples(
+            made, positions, directions, deltas, torch.zeros(4001, dtype=torch.bool)
+        )
+        through = float(torch.log1p(-found.alphas.double()).sum())
+        assert through == pytest.approx(-0.2, abs=2e-3)
+
+
+def test_the_view_direction_turns_with_the_thing():
+    class Lit(TwoWalls):
+        def colour_of(self, geometry, directions, appearance=None):
+            return directions.abs()
+
+    lit = FieldMatter(Lit(), [density_fn], WallFeatures(), (Known(0),), (None,))
+    quarter = rotation_from_degrees((90, 0, 0))
+    pose = Similarity.about(torch.tensor([0.0, 0.0, 1.0]), quarter, 1.0, torch.zeros(3))
+    made = CompiledEdits((Layer(0, (), pose),), (lit,))
+    positions = torch.tensor([[0.0, 0.0, 1.0]])
+    down_z = torch.tensor([[0.0, 0.0, -1.0]])
+    none = torch.zeros(1, dtype=torch.bool)
+    found = edited_samples(made, positions, down_z, torch.ones(1, 1), none)
+    # Turned by 90 degrees about x, what was its side is looked at from above.
+    torch.testing.assert_close(found.rgb, torch.tensor([[0.0, 1.0, 0.0]]), atol=1e-6, rtol=0)
+
+
+def test_layers_in_one_place_add_their_densities_and_mix_by_them():
+    class Fog(TwoWalls):
+        def __init__(self, density: float, colour: torch.Tensor) -> None:
+            super().__init__()
+            self.density, self.own = density, colour
+
+        def density_at(self, positions):
+            return torch.full_like(positions[:, :1], self.density), self.own.expand_as(positions)
+
+    fogs = tuple(
+        FieldMatter(Fog(density, colour), [density_fn])
+        for density, colour in ((2.0, RED), (6.0, GREEN))
+    )
+    made = CompiledEdits((Layer(0), Layer(1)), fogs)
+    positions, deltas = torch.rand(5, 3), torch.rand(5, 1)
+    found = edited_samples(made, positions, positions, deltas, torch.zeros(5).bool())
+    torch.testing.assert_close(found.alphas, 1 - torch.exp(-8.0 * deltas))
+    expected = (0.25 * RED + 0.75 * GREEN).expand(5, 3)
+    torch.testing.assert_close(found.rgb, expected, atol=1e-4, rtol=0)
+
+
+def test_a_layer_that_is_nowhere_near_changes_no_bit():
+    model = walls()
+    far = Similarity.about(torch.zeros(3), torch.eye(3), 1.0, torch.tensor([50.0, 0, 0]))
+    part = Layer(0, (Act(0, Extract(), 1),), far, ball=Ball(torch.zeros(3), 4.0))
+    made = CompiledEdits((Layer(0), part), (matter(),), (Extract(),))
+    bundle = down(2)
+    plain, edited = model.render(bundle), model.render(bundle, made)
+    for name in plain:
+        assert torch.equal(plain[name], edited[name]), name
+
+
+def test_colours_change_where_the_mask_says():
+    outputs = walls().render(down(), edits(0, HueShift(degrees=120)))
+    check_surface(outputs, GREEN, WALL[0])

@@ -13,7 +13,9 @@ from nerfstudio.field_components.field_heads import FieldHeadNames
 
 from dff.checkpoint import TeacherRecord
 from dff.edits.compiled import CompiledEdits
+from dff.edits.layers import Act, Layer
 from dff.edits.operations import Delete, Extract, HueShift, Opacity, SetColor
+from dff.field_matter import FieldMatter
 from dff.model import DFFModel, DFFModelConfig
 from dff.query.scores import QueryEmbedding, query_scores
 from dff.selection.field_selection import FieldSelection
@@ -246,18 +248,40 @@ class WhereFeatures:
         return (hidden != 0).any(dim=-1).to(hidden.dtype)
 
 
-def steps(*pairs) -> CompiledEdits:
-    return CompiledEdits(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs))
+def asked_anywhere(selection):
+    """The selection is asked everywhere; its voxels, where they are to do, say about as much."""
+    about = getattr(selection, "value", 0.5)
+
+    def place(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        everywhere = torch.ones_like(unit[..., 0], dtype=torch.bool)
+        return torch.full_like(unit[..., 0], about), everywhere
+
+    return place
+
+
+def steps(model: DFFModel, *pairs) -> CompiledEdits:
+    matter = FieldMatter(
+        model.field,
+        model.density_fns,
+        model.feature_field,
+        tuple(asked_anywhere(selection) for selection, _ in pairs),
+        tuple(selection for selection, _ in pairs),
+    )
+    acts = tuple(Act(k, operation, k) for k, (_, operation) in enumerate(pairs))
+    return CompiledEdits((Layer(0, acts),), (matter,), tuple(operation for _, operation in pairs))
 
 
 NO_EFFECT = {
-    "empty stack": steps(),
-    "delete nothing": steps((Everywhere(0.0), Delete())),
-    "extract everything": steps((Everywhere(1.0), Extract())),
-    "opacity of nothing": steps((Everywhere(0.0), Opacity(factor=0.2))),
-    "full opacity": steps((Everywhere(1.0), Opacity(factor=1.0))),
-    "recolour nothing": steps((Everywhere(0.0), HueShift(degrees=90))),
-    "several": steps((Everywhere(0.0), Delete()), (Everywhere(1.0), Extract())),
+    "empty stack": (),
+    "delete nothing": ((Everywhere(0.0), Delete()),),
+    "extract everything": ((Everywhere(1.0), Extract()),),
+    "opacity of nothing": ((Everywhere(0.0), Opacity(factor=0.2)),),
+    "full opacity": ((Everywhere(1.0), Opacity(factor=1.0)),),
+    "recolour nothing": ((Everywhere(0.0), HueShift(degrees=90)),),
+    "several": (
+        (Everywhere(0.0), Delete()),
+        (Everywhere(1.0), Extract()),
+    ),
 }
 
 
@@ -266,21 +290,21 @@ class TestEdits:
     def test_what_changes_nothing_changes_no_bit(self, name):
         model = tiny_model().eval()
         bundle = rays()
-        plain, edited = model.render(bundle), model.render(bundle, NO_EFFECT[name])
+        plain, edited = model.render(bundle), model.render(bundle, steps(model, *NO_EFFECT[name]))
         for key, value in plain.items():
             assert torch.equal(value, edited[key]), key
 
     def test_deleting_everything_leaves_nothing(self):
         model = tiny_model().eval()
-        outputs = model.render(rays(), steps((Everywhere(1.0), Delete())))
+        outputs = model.render(rays(), steps(model, (Everywhere(1.0), Delete())))
         assert (outputs["accumulation"] == 0).all()
-        outputs = model.render(rays(), steps((Everywhere(0.0), Extract())))
+        outputs = model.render(rays(), steps(model, (Everywhere(0.0), Extract())))
         assert (outputs["accumulation"] == 0).all()
 
     def test_recolouring_changes_colour_and_nothing_else(self):
         model = tiny_model().eval()
         bundle = rays()
-        edits = steps((Half(), SetColor(color=(1.0, 0.0, 0.0), gain=2.0)))
+        edits = steps(model, (Half(), SetColor(color=(1.0, 0.0, 0.0), gain=2.0)))
         plain, edited = model.render(bundle), model.render(bundle, edits)
         assert not torch.allclose(plain["rgb"], edited["rgb"], atol=0.02)
         for key in ("accumulation", "depth", "expected_depth"):
@@ -290,8 +314,8 @@ class TestEdits:
         # On one and the same set of samples, which every ray has: no density, no proposals.
         model = tiny_model().eval()
         bundle = rays()
-        deleted = model.render(bundle, steps((Half(), Delete())))["accumulation"]
-        extracted = model.render(bundle, steps((Half(), Extract())))["accumulation"]
+        deleted = model.render(bundle, steps(model, (Half(), Delete())))["accumulation"]
+        extracted = model.render(bundle, steps(model, (Half(), Extract())))["accumulation"]
         plain = model.render(bundle)["accumulation"]
         assert (deleted < plain - 0.01).any()
         assert (extracted < plain - 0.01).any()
@@ -301,7 +325,9 @@ class TestEdits:
     def test_edits_on_empty_space_work(self):
         model = tiny_model().eval()
         model.prior.grid.zero_()
-        outputs = model.render(rays(), steps((Half(), Delete()), (Half(), HueShift(degrees=9))))
+        outputs = model.render(
+            rays(), steps(model, (Half(), Delete()), (Half(), HueShift(degrees=9)))
+        )
         assert (outputs["accumulation"] == 0).all()
         assert torch.isfinite(outputs["rgb"]).all()
 
@@ -315,7 +341,7 @@ class TestEdits:
                     parameter.zero_()
         bundle = rays()
         plain = model.render(bundle)["accumulation"]
-        found = model.render(bundle, steps((WhereFeatures(), operation)))["accumulation"]
+        found = model.render(bundle, steps(model, (WhereFeatures(), operation)))["accumulation"]
         expected = plain if isinstance(operation, Extract) else torch.zeros_like(plain)
         assert float((found - expected).abs().max()) < 1 / 255
 
@@ -324,7 +350,7 @@ class TestEdits:
         before = {name: value.clone() for name, value in model.state_dict().items()}
         query = QueryEmbedding(torch.randn(1, DIM), torch.randn(1, DIM), 10.0, "pairwise")
         selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
-        edits = steps((Half(), Delete()), (selection, HueShift(degrees=30)))
+        edits = steps(model, (Half(), Delete()), (selection, HueShift(degrees=30)))
         model.render(rays(), edits, selection, hidden=True)
         after = model.state_dict()
         assert set(before) == set(after)
@@ -336,7 +362,7 @@ class TestEdits:
         bundle = rays()
         query = QueryEmbedding(torch.randn(1, DIM), torch.randn(1, DIM), 10.0, "pairwise")
         model.selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
-        model.edits = steps((Everywhere(1.0), Delete()))
+        model.edits = steps(model, (Everywhere(1.0), Delete()))
         outputs = model(bundle)
         assert (outputs["accumulation"] == 0).all()
         assert outputs["relevancy"].shape == (RAYS, 1)
@@ -347,7 +373,7 @@ class TestEdits:
         model.train()
         torch.manual_seed(1)
         plain = model(bundle)["rgb"]
-        model.edits = steps((Everywhere(1.0), Delete()))
+        model.edits = steps(model, (Everywhere(1.0), Delete()))
         torch.manual_seed(1)
         assert torch.equal(model(bundle)["rgb"], plain)
 

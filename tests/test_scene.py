@@ -121,10 +121,15 @@ class TestEdits:
         for key in ("depth", "expected_depth", "accumulation"):
             assert torch.equal(plain[key], edited[key])
 
-    def test_a_step_that_selects_nothing_is_one_line_that_names_it(self, scene):
-        steps = (step({"type": "delete"}), step({"type": "delete"}, text="red", threshold=1.0))
-        with pytest.raises(DffError, match="step 2 selects nothing"):
-            scene.compile(document(*steps))
+    def test_a_step_that_selects_nothing_is_told_in_one_line_and_does_nothing(self, scene, capsys):
+        (view,) = scene.views(names=["IMG_03"])
+        empty = scene.compile(document(step({"type": "delete"}, text="red", threshold=1.0)))
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == 1
+        assert told[0].startswith("notice: step 1 selects nothing: 'red'")
+        plain, edited = scene.render(view.camera), scene.render(view.camera, empty)
+        for name, value in plain.items():
+            assert torch.equal(value, edited[name]), name
 
     def test_what_is_clicked_shown_or_saved_is_deleted_too(self, scene, truth, tmp_path):
         (view,) = scene.views(names=["IMG_04"])

@@ -25,8 +25,9 @@ from scipy.ndimage import binary_dilation
 import dff
 from dff.camera_paths import rescaled
 from dff.data.images import load_image
-from dff.edits.document import EditDocument, EditStep, TextSelection
+from dff.edits.document import EditDocument, EditStep
 from dff.edits.operations import Delete
+from dff.edits.selections import TextSelection
 from dff.evaluate.masks import Confusion
 from dff.evaluate.pictures import psnr
 from dff.evaluate.segmentation import labels_of_hidden, labels_of_image

@@ -6,15 +6,7 @@ operations and colour functions are known by name.
 
 from dff.edits.apply import apply_edits, apply_operations
 from dff.edits.colour import COLOUR_FUNCTIONS, hsv_to_rgb, recolour, rgb_to_hsv
-from dff.edits.document import (
-    ClickSelection,
-    EditDocument,
-    EditStep,
-    FileSelection,
-    PatchSelection,
-    Selection,
-    TextSelection,
-)
+from dff.edits.document import EditDocument, EditStep
 from dff.edits.operations import (
     Delete,
     Extract,
@@ -27,6 +19,13 @@ from dff.edits.operations import (
     SetColor,
     Tint,
     ValueScale,
+)
+from dff.edits.selections import (
+    ClickSelection,
+    FileSelection,
+    PatchSelection,
+    Selection,
+    TextSelection,
 )
 from dff.edits.storage import load_document, parse_document, save_document
 

@@ -13,18 +13,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dff.edits.colour import recolour
-from dff.edits.operations import Delete, Extract, Opacity, Operation
+from dff.edits.operations import Delete, Extract, Opacity, Recolor
 from dff.rendering import alphas_from_density
 
 Alphas = Float[Tensor, "*batch samples 1"]
 Colours = Float[Tensor, "*batch samples 3"]
 Mask = Float[Tensor, "*batch samples"]
 
+SampleOperation = Delete | Extract | Opacity | Recolor
+
 
 def apply_operations(
     alphas: Alphas,
     rgb: Colours,
-    operations: Sequence[Operation],
+    operations: Sequence[SampleOperation],
     masks: Sequence[Mask | None],
 ) -> tuple[Alphas, Colours]:
     """Apply operations to samples, in order.
@@ -72,7 +74,7 @@ def apply_edits(
     density: Alphas,
     deltas: Alphas,
     rgb: Colours,
-    operations: Sequence[Operation],
+    operations: Sequence[SampleOperation],
     masks: Sequence[Mask | None],
 ) -> tuple[Alphas, Colours]:
     """As `apply_operations`, from density and sample lengths.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dff.edits import operations as ops
+from dff.edits.tone_curve import Points, tone_curve
 
 RGB = Float[Tensor, "*batch 3"]
 
@@ -96,6 +97,23 @@ def greyscale(rgb: RGB, strength: float) -> RGB:
     return (1 - strength) * rgb + strength * luminance
 
 
+def swap_channels(rgb: RGB, order: str) -> RGB:
+    """New red, green and blue are the old channels that ``order`` (such as ``gbr``) names."""
+    return rgb[..., ["rgb".index(name) for name in order]]
+
+
+def tone_curves(
+    rgb: RGB, channels: Sequence[Points | None], overall: Points | None, smooth: bool
+) -> RGB:
+    """Each channel through its own curve, then all of them through one; None is no curve."""
+    own = [
+        value if points is None else tone_curve(value, points, smooth)
+        for value, points in zip(rgb.unbind(-1), channels, strict=True)
+    ]
+    result = torch.stack(own, dim=-1)
+    return result if overall is None else tone_curve(result, overall, smooth)
+
+
 # Known by name, so that a document says which function, never what code.
 COLOUR_FUNCTIONS: Mapping[str, Callable[[Any, RGB], RGB]] = MappingProxyType(
     {
@@ -105,6 +123,10 @@ COLOUR_FUNCTIONS: Mapping[str, Callable[[Any, RGB], RGB]] = MappingProxyType(
         "tint": lambda op, rgb: tint(rgb, op.color, op.strength),
         "set": lambda op, rgb: set_colour(rgb, op.color, op.gain),
         "greyscale": lambda op, rgb: greyscale(rgb, op.strength),
+        "channels": lambda op, rgb: swap_channels(rgb, op.order),
+        "curves": lambda op, rgb: tone_curves(
+            rgb, (op.red, op.green, op.blue), op.all, smooth=op.smooth
+        ),
     }
 )
 

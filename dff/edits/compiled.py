@@ -1,106 +1,86 @@
-"""An edit document made ready for one model: each enabled step with its selection resolved."""
+"""An edit document made ready to render: layers, and the matter that they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, Protocol
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from dff.edits.apply import apply_edits, apply_operations
-from dff.edits.operations import Delete, Extract, Opacity, Operation
+from dff.edits.layers import Layer, changes_opacity
+from dff.edits.operations import Operation
+
+Points = Float[Tensor, "n 3"]
 
 
-class PointMover(Protocol):
-    """Says where to ask about points: see `dff.selection.surface_snap`."""
+class Matter(Protocol):
+    """What layers are made of, in its own coordinates: a trained scene, or a filling."""
+
+    def density(self, positions: Points) -> tuple[Float[Tensor, "n 1"], Float[Tensor, "n C"]]:
+        """Density in 1 / unit, and what the colour needs to know of the points."""
+        ...
+
+    def colour(self, code: Float[Tensor, "n C"], directions: Points) -> Float[Tensor, "n 3"]:
+        """Colour in [0, 1] seen along unit directions."""
+        ...
+
+    def proposal(self, level: int, positions: Points) -> Float[Tensor, "n 1"]:
+        """Density as a proposal network has it."""
+        ...
+
+    def masks(
+        self, which: Sequence[int], positions: Points, exactly: bool
+    ) -> list[Float[Tensor, " n"]]:
+        """Soft masks in [0, 1]; unless exactly, their rims may be off by a voxel."""
+        ...
+
+
+class Paint(Protocol):
+    """Colours that a repainting gives."""
 
     def __call__(
-        self, unit: Float[Tensor, "n 3"], world: Float[Tensor, "n 3"]
+        self,
+        positions: Points,
+        directions: Points,
+        code: Float[Tensor, "n C"],
+        rgb: Float[Tensor, "n 3"],
     ) -> Float[Tensor, "n 3"]: ...
-
-
-class Place(Protocol):
-    """Says a soft mask, and where features have to be asked: see `dff.selection.at_points`."""
-
-    def __call__(
-        self, unit: Float[Tensor, "*batch 3"]
-    ) -> tuple[Float[Tensor, "*batch"], Bool[Tensor, "*batch"]]: ...
-
-
-class PointSelection(Protocol):
-    """Anything that gives a soft mask from hidden features."""
-
-    def mask(self, hidden: Float[Tensor, "*batch H"]) -> Float[Tensor, "*batch"]: ...
 
 
 @dataclass(frozen=True)
 class CompiledEdits:
-    """Selections and operations in the order of the document.
+    """What an edited scene consists of.
 
     Attributes:
-        selections: one per operation, asked about features; None where its place says all.
-        operations: what is done.
-        snap: where to ask the selections about points no photo shows; None asks at the points.
-        places: where each selection holds, one per operation; without, everywhere.
+        layers: its parts; none at all is an empty scene.
+        matters: what they are made of; the first is the scene itself.
+        operations: of the steps that are switched on, in order.
+        background: what the light that is left meets: a colour, ``transparent``, or None for
+            what the scene itself has there.
+        paints: for the numbers of steps that repaint, their colours.
     """
 
-    selections: tuple[PointSelection | None, ...]
-    operations: tuple[Operation, ...]
-    snap: PointMover | None = None
-    places: tuple[Place, ...] = ()
+    layers: tuple[Layer, ...]
+    matters: tuple[Matter, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    background: tuple[float, float, float] | Literal["transparent"] | None = None
+    paints: Mapping[int, Paint] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the scene is as it was trained."""
+        plain = len(self.layers) == 1 and not self.layers[0].acts and self.layers[0].pose is None
+        return plain and self.background is None
 
     @property
     def changes_opacity(self) -> bool:
         """Whether any step changes what light passes through; then the sampler must see it."""
-        return any(isinstance(op, (Delete, Extract, Opacity)) for op in self.operations)
+        return changes_opacity(self.layers)
 
-    def masks(
-        self,
-        unit: Float[Tensor, "n 3"],
-        hidden_where: Callable[[Bool[Tensor, " n"]], Float[Tensor, "k H"]],
-    ) -> list[Float[Tensor, " n"]]:
-        """Soft mask of every step at the same points.
 
-        Args:
-            unit: the points in the unit cube.
-            hidden_where: gives hidden features of some of them; asked once, for those that lie on
-                the rim of some selection.
-        """
-        if self.places:
-            found = [place(unit) for place in self.places]
-        else:
-            everywhere = torch.ones(len(unit), dtype=torch.bool, device=unit.device)
-            found = [(unit.new_zeros(len(unit)), everywhere)] * len(self.selections)
-        where = torch.stack([asked for _, asked in found]).any(dim=0)
-        hidden = hidden_where(where)
-        masks = []
-        for selection, (values, asked) in zip(self.selections, found, strict=True):
-            if selection is not None:
-                values = values.masked_scatter(asked, selection.mask(hidden[asked[where]]))
-            masks.append(values)
-        return masks
-
-    def apply(
-        self,
-        density: Float[Tensor, "*batch samples 1"],
-        deltas: Float[Tensor, "*batch samples 1"],
-        rgb: Float[Tensor, "*batch samples 3"],
-        masks: Sequence[Float[Tensor, "*batch samples"]],
-    ) -> tuple[Float[Tensor, "*batch samples 1"], Float[Tensor, "*batch samples 3"]]:
-        """Edited alphas and colours of ray samples."""
-        return apply_edits(density, deltas, rgb, self.operations, masks)
-
-    def kept_share(self, masks: Sequence[Float[Tensor, "*batch"]]) -> Float[Tensor, "*batch 1"]:
-        """Share of the alpha that the steps leave at each point, in [0, 1]."""
-        one = torch.ones_like(masks[0])[..., None]
-        flat = torch.zeros(*one.shape[:-1], 3, dtype=one.dtype, device=one.device)
-        pairs = [
-            (op, mask)
-            for op, mask in zip(self.operations, masks, strict=True)
-            if isinstance(op, (Delete, Extract, Opacity))
-        ]
-        kept, _ = apply_operations(one, flat, [p[0] for p in pairs], [p[1] for p in pairs])
-        return kept
+def no_edits() -> CompiledEdits:
+    """The scene as it is."""
+    return CompiledEdits((Layer(0),))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from dff.edits.document import SELECTIONS, EditDocument, EditStep
-from dff.edits.operations import OPERATIONS, RECOLOR_FUNCTIONS, Strict
+from dff.edits.document import EditDocument
+from dff.edits.locate import Spot, locate
+from dff.edits.operations import OPERATIONS, RECOLOR_FUNCTIONS
+from dff.edits.selections import SELECTIONS
+from dff.edits.strict import Looks
 
 # A misspelt field is both an unknown one and a missing one: say the first, which is the cause.
 _CAUSES_FIRST = {"extra_forbidden": 0, "union_tag_invalid": 0, "missing": 2}
@@ -17,6 +21,9 @@ _NUMBER_ERRORS = {
     "float_type",
     "float_parsing",
     "finite_number",
+    "int_type",
+    "int_from_float",
+    "int_parsing_size",
     "greater_than_equal",
     "less_than_equal",
 }
@@ -25,11 +32,43 @@ _MUST_BE = {
     "model_attributes_type": "a mapping",
     "model_type": "a mapping",
     "string_type": "text",
-    "tuple_type": "a list",
+    "string_unicode": "text in UTF-8",
 }
 
 
-def explain(error: ValidationError, data: Mapping[Any, Any]) -> str:
+# Other people's words for operations.
+_SYNONYMS = {
+    "move": "transform",
+    "translate": "transform",
+    "rotate": "transform",
+    "scale": "transform",
+    "copy": "duplicate",
+    "clone": "duplicate",
+    "array": "duplicate",
+    "remove": "delete",
+    "hide": "delete",
+    "keep": "extract",
+    "isolate": "extract",
+    "add": "insert",
+    "swap": "replace",
+    "paint": "repaint",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong.
+
+    Attributes:
+        path: where in the data, as keys and indices.
+        sentence: names the step and the field; one line, safe to print.
+    """
+
+    path: tuple[str | int, ...]
+    sentence: str
+
+
+def explain(error: ValidationError, data: Mapping[Any, Any]) -> Fault:
     """Describe the first fault of a document."""
     details = error.errors(include_url=False)
     first_step = min(_step_of(d) for d in details)
@@ -37,117 +76,157 @@ def explain(error: ValidationError, data: Mapping[Any, Any]) -> str:
         (d for d in details if _step_of(d) == first_step),
         key=lambda d: _CAUSES_FIRST.get(d["type"], 1),
     )
-    step, model, fields = _locate(chosen["loc"])
-    place = ".".join(str(field)[:40] for field in fields)
-    where = f"step {step + 1}{_step_name(data, step)}" if step is not None else ""
-    sentence = _sentence(chosen, model, place, fields)
-    return " ".join(f"{where}: {sentence}".removeprefix(": ").split())
+    if chosen["type"] == "reference":
+        spot = locate(chosen["ctx"]["path"], EditDocument)
+    else:
+        spot = locate(chosen["loc"], EditDocument)
+    where = "" if spot.step is None else f"step {spot.step + 1}{_step_name(data, spot.step)}: "
+    return Fault(spot.path, printable(where + _sentence(chosen, spot)))
+
+
+def printable(text: str) -> str:
+    """Text in one line, with what would steer a terminal written out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)`` or the list of what is known."""
+    """``did you mean 'x'?`` or the list of what is known."""
     known = list(known)
-    close = difflib.get_close_matches(str(word)[:100], known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word)[:100].lower(), known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
 def shown(value: object) -> str:
     """A value in a message: short, and only where showing it is safe and useful."""
-    if value is None or isinstance(value, (bool, float)):
+    if value is None:
+        return "null"
+    if isinstance(value, (bool, float)):
         return repr(value)
     if isinstance(value, int):
         return repr(value) if abs(value) < 10**20 else "a huge number"
     if isinstance(value, str):
         return repr(value[:40])
-    return f"a {type(value).__name__}"
+    return "a mapping" if isinstance(value, Mapping) else f"a {type(value).__name__}"
 
 
-def _sentence(detail: Any, model: type[Strict], place: str, fields: list[Any]) -> str:
+def _sentence(detail: Any, spot: Spot) -> str:
     kind, value = detail["type"], detail["input"]
-    last = fields[-1] if fields else ""
+    place = _place(spot.fields)
     if kind == "extra_forbidden":
-        return f"unknown field {place!r}; {nearest(last, model.model_fields)}"
+        known = nearest(spot.path[-1], spot.model.model_fields)
+        return f"unknown field {place!r}; {known}"
+    if kind == "invalid_key":
+        where = _place(spot.fields[:-1]) or "document"
+        return f"{where}: names of fields are text, not {shown(spot.path[-1])}"
     if kind == "missing":
+        if isinstance(spot.path[-1], int):
+            # A list of fixed length is too short; the value that pydantic gives is the list.
+            return _wrong_list(locate(detail["loc"][:-1], EditDocument), value)
         return f"{place} is missing"
-    if kind == "union_tag_invalid":
-        names = [*OPERATIONS, "recolor"] if model is EditStep else list(RECOLOR_FUNCTIONS)
-        what = "operation" if model is EditStep else "colour function"
-        return (
-            f"unknown {what} {shown(detail['ctx']['tag'])}; {nearest(detail['ctx']['tag'], names)}"
-        )
-    if kind == "union_tag_not_found":
-        return _without_tag(model, last, value)
+    if kind == "too_long" and spot.path == ("steps",):
+        return f"{detail['ctx']['actual_length']} steps: at most {detail['ctx']['max_length']}"
+    if kind in ("too_long", "too_short", "tuple_type"):
+        return _wrong_list(spot, value)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_kind(spot, value)
+    if kind == "literal_error":
+        return _wrong_choice(place, spot, value)
     if kind in _NUMBER_ERRORS:
-        return f"{place} must be a number{_range(model, fields)}, not {shown(value)}"
+        return _wrong_number(place, spot, value)
+    if kind == "string_too_short":
+        return f"{place} is empty"
+    if kind == "string_too_long":
+        most = detail["ctx"]["max_length"]
+        return f"{place} must be at most {most} characters long, not {len(value)}"
     if kind in _MUST_BE:
-        return f"{place} must be {_MUST_BE[kind]}, not {shown(value)}".removeprefix(" ")
+        in_quotes = kind == "string_type" and isinstance(value, (bool, int, float))
+        hint = " (put it in quotes)" if in_quotes else ""
+        return f"{place} must be {_MUST_BE[kind]}, not {shown(value)}{hint}".removeprefix(" ")
     message = detail["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
 
 
-def _without_tag(model: type[Strict], last: object, value: object) -> str:
-    if last == "selection":
-        names = ", ".join(SELECTIONS)
-        hint = ""
-        if isinstance(value, Mapping) and value:
-            guesses = (difflib.get_close_matches(str(k)[:100], SELECTIONS, n=1) for k in value)
-            hint = next((f" (did you mean {g[0]!r}?)" for g in guesses if g), "")
-        return f"selection must say what is selected by exactly one of: {names}{hint}"
+def _wrong_number(place: str, spot: Spot, value: object) -> str:
+    what = "a whole number" if spot.kind is int else "a number"
+    between = f" from {spot.range[0]:g} to {spot.range[1]:g}" if spot.range else ""
+    hint = " (without quotes)" if isinstance(value, str) and _is_number(value) else ""
+    return f"{place} must be {what}{between}, not {shown(value)}{hint}"
+
+
+def _wrong_choice(place: str, spot: Spot, value: object) -> str:
+    known = [str(name) for name in get_args(spot.kind)]
+    what = _looks(spot) or " or ".join([", ".join(known[:-1]), known[-1]])
+    close = difflib.get_close_matches(value[:100], known, n=1) if isinstance(value, str) else []
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{place} must be {what}, not {shown(value)}{hint}"
+
+
+def _looks(spot: Spot) -> str:
+    """How what is wanted is written; the outermost says most."""
+    looks = [item.text for item in spot.bounds if isinstance(item, Looks)]
+    return looks[-1] if looks else ""
+
+
+def _wrong_list(spot: Spot, value: object) -> str:
+    what = _looks(spot) or "a list"
+    got = f"a list of {len(value)}" if isinstance(value, (list, tuple)) else shown(value)
+    hint = " (put it in quotes)" if "text" in what and isinstance(value, (bool, int, float)) else ""
+    return f"{_place(spot.fields)} must be {what}, not {got}{hint}".removeprefix(" ")
+
+
+def _wrong_kind(spot: Spot, value: object) -> str:
+    """A mapping of no known kind: an operation, a colour function, or a selection."""
+    place, last = _place(spot.fields), spot.fields[-1]
+    if last != "operation":
+        return _wrong_selection(place, value)
     if not isinstance(value, Mapping):
         return f"operation must be a mapping with 'type', not {shown(value)}"
-    if value.get("type") == "recolor":
-        return f"operation.function is missing: one of {', '.join(RECOLOR_FUNCTIONS)}"
-    return f"operation.type is missing: one of {', '.join([*OPERATIONS, 'recolor'])}"
+    recolor = value.get("type") == "recolor"
+    key, what = ("function", "colour function") if recolor else ("type", "operation")
+    known = list(RECOLOR_FUNCTIONS) if recolor else [*OPERATIONS, "recolor"]
+    if key in value:
+        word = str(value[key])[:100].lower()
+        also = _SYNONYMS.get(word)
+        meant = f"did you mean {also!r}?" if also else nearest(word, known)
+        return f"unknown {what} {shown(value[key])}; {meant}"
+    return f"operation.{key} is missing: one of {', '.join(known)}"
 
 
-def _locate(loc: tuple[Any, ...]) -> tuple[int | None, type[Strict], list[Any]]:
-    """Split pydantic's path into the step's index, the model at fault, and the field's path.
-
-    In the path pydantic names the chosen member of each union; the user never wrote those.
-    """
-    rest = list(loc)
-    if rest[:1] != ["steps"] or len(rest) < 2 or not isinstance(rest[1], int):
-        return None, EditDocument, rest
-    step, rest = rest[1], rest[2:]
-    model: type[Strict] = EditStep
-    fields: list[Any] = rest[:1]
-    rest = rest[1:]
-    if fields == ["selection"] and rest:
-        model = SELECTIONS.get(rest.pop(0), model)
-    elif fields == ["operation"] and rest:
-        tag = rest.pop(0)
-        if tag == "recolor":
-            model = RECOLOR_FUNCTIONS["hue"].__mro__[1]
-            if rest:
-                model = RECOLOR_FUNCTIONS.get(rest.pop(0), model)
-        else:
-            model = OPERATIONS.get(tag, model)
-    return step, model, fields + rest
+def _wrong_selection(place: str, value: object) -> str:
+    hint = ""
+    if isinstance(value, Mapping) and value:
+        given = [kind for kind in SELECTIONS if kind in value]
+        if len(given) > 1:
+            return f"{place} says {given[0]!r} and {given[1]!r}: only one of them"
+        guesses = (difflib.get_close_matches(str(k)[:100], SELECTIONS, n=1) for k in value)
+        hint = next((f" (did you mean {g[0]!r}?)" for g in guesses if g), "")
+    elif not isinstance(value, Mapping):
+        hint = f", not {shown(value)}"
+    names = ", ".join(kind for kind in SELECTIONS if not (place.endswith("by") and kind == "step"))
+    return f"{place} must say what is selected by exactly one of: {names}{hint}"
 
 
-def _range(model: type[Strict], fields: list[Any]) -> str:
-    """`` from LOW to HIGH`` for the field at fault; colours are lists of channels in [0, 1]."""
-    if fields and isinstance(fields[-1], int):
-        return " from 0 to 1"
-    info = model.model_fields.get(str(fields[-1])) if fields else None
-    metadata = list(info.metadata) if info else []
-    for argument in getattr(info.annotation, "__args__", ()) if info else ():
-        metadata += getattr(argument, "__metadata__", ())
-    for item in list(metadata):
-        metadata += getattr(item, "metadata", [])
-    low = next((item.ge for item in metadata if hasattr(item, "ge")), None)
-    high = next((item.le for item in metadata if hasattr(item, "le")), None)
-    return f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+def _place(fields: Iterable[str | int]) -> str:
+    return ".".join(str(name)[:40] for name in fields)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _step_of(detail: Any) -> int:
-    loc = detail["loc"]
+    loc = detail["ctx"]["path"] if detail["type"] == "reference" else detail["loc"]
     return loc[1] if len(loc) > 1 and loc[0] == "steps" and isinstance(loc[1], int) else -1
 
 
 def _step_name(data: Mapping[Any, Any], step: int) -> str:
     try:
-        name = data["steps"][step]["name"]
+        found = data["steps"][step]
     except (KeyError, IndexError, TypeError):
         return ""
+    name = found.get("name") if isinstance(found, Mapping) else getattr(found, "name", None)
     return f" ({name[:40]!r})" if isinstance(name, str) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dff.errors import DffError
@@ -48,3 +48,23 @@ def query_within(folder: Path | None, query: PatchQuery, known: Collection[str])
         positives=tuple(map(within, query.positives)),
         negatives=tuple(map(within, query.negatives)),
     )
+
+
+def trusted_file(folder: Path | None, name: str, trusted: Sequence[Path]) -> Path:
+    """The path of another scene's configuration that a document names.
+
+    Args:
+        folder: of the document, which relative names start from.
+        name: as the document has it.
+        trusted: folders below which it must lie: nerfstudio's configurations can run code.
+
+    Raises:
+        DffError: it lies elsewhere.
+    """
+    path = ((folder or Path()) / name).resolve()
+    if not any(path.is_relative_to(place.resolve()) for place in trusted):
+        raise DffError(
+            f"the document inserts from {name!r}, a configuration that can run code: if you trust "
+            f"it, add --trust {path.parent}"
+        )
+    return path

@@ -7,44 +7,90 @@ unfold to billions of values.
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
+from dff.edits import lines
+from dff.edits.explain import printable
 from dff.errors import DffError
 
 MAX_BYTES = 1_000_000
+MAX_DEPTH = 100
+# Longer ones are no numbers of ours, and converting them takes time that grows with their square.
+MAX_DIGITS = 100
+
+# Words and numbers as YAML 1.2's core schema has them, which is what JSON and its schemas mean.
+# YAML 1.1, PyYAML's default, would read "no" as false, "12:30" as 750 and "1e-3" as text.
+CORE_SCALARS = {
+    "null": (r"~|null|Null|NULL|", "~nN\0"),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (rf"[-+]?(?:0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}})", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+}
 
 
-def read_data(path: Path) -> Any:
+@dataclass(frozen=True)
+class Written:
+    """What a file holds, and where.
+
+    Attributes:
+        data: plain values.
+        text: as it was read.
+        is_json: otherwise it is YAML.
+    """
+
+    data: Any
+    text: str
+    is_json: bool
+
+    def line(self, path: lines.Keys) -> int | None:
+        """The line, from 1, of the value at a path of keys and indices, or of what is around it."""
+        if self.is_json:
+            return lines.json_line(self.text, path)
+        return lines.yaml_line(yaml.compose(self.text, Loader=_DocumentLoader), path)
+
+
+def read_data(path: Path) -> Written:
     """Read a ``.json`` file as JSON and any other as YAML.
 
     Raises:
         DffError: missing or unreadable file, over 1 MB, no UTF-8, broken syntax, a key given
-            twice, a YAML alias.
+            twice, a YAML alias or tag.
     """
-    text = _read_text(path)
+    text, name = _read_text(path), printable(path.name)
+    is_json = path.suffix.lower() == ".json"
     try:
-        if path.suffix.lower() == ".json":
-            return json.loads(text, object_pairs_hook=_unique_pairs) if text.strip() else None
-        return yaml.load(text, Loader=_DocumentLoader)
-    except DffError as error:
-        raise DffError(f"{path.name}: {error}") from error
+        return Written(_json(text) if is_json else _yaml(text), text, is_json)
+    except _At as error:
+        raise DffError(f"{name}, line {error.line}: {error}") from error
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise DffError(f"{path.name} is not JSON: {error.msg} at {where}") from error
+        raise DffError(f"{name}, line {error.lineno}: not JSON: {error.msg}") from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = _one_line(error.problem or error.context or "unreadable")
-        raise DffError(f"{path.name} is not YAML: {problem}{where}") from error
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = printable(error.problem or error.context or "unreadable")
+        raise DffError(f"{name}{where}: not YAML: {problem[:200]}") from error
     except RecursionError as error:
-        raise DffError(f"{path.name} is nested too deeply") from error
+        raise DffError(f"{name} is nested too deeply") from error
     except Exception as error:
-        # PyYAML's converters of tagged scalars (!!int, !!timestamp ...) let through whatever their
-        # regular expressions and casts raise, from IndexError to OverflowError.
-        raise DffError(f"{path.name} cannot be read: {_one_line(str(error))}") from error
+        # PyYAML and its C library let through whatever their casts and converters raise.
+        raise DffError(f"{name} cannot be read: {printable(str(error))[:200]}") from error
+
+
+class _At(Exception):
+    """Something is wrong in a line."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def _read_text(path: Path) -> str:
@@ -53,34 +99,60 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise DffError(f"no such edit document: {path}") from error
-    except OSError as error:
-        raise DffError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DffError(f"no such edit document: {printable(str(path))}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DffError(f"cannot read {printable(str(path))}: {reason}") from error
+    name = printable(path.name)
     if len(content) > MAX_BYTES:
-        raise DffError(f"{path.name} is over {MAX_BYTES // 10**6} MB: too large for a document")
+        raise DffError(f"{name} is over {MAX_BYTES // 10**6} MB: too large for a document")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DffError(f"{path.name} is not text in UTF-8 (byte {error.start})") from error
+        raise DffError(f"{name} is not text in UTF-8 (byte {error.start})") from error
 
 
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise DffError(f"{key[:40]!r} is given twice in one place")
-        result[key] = value
-    return result
+def _json(text: str) -> Any:
+    if not text.strip():
+        return None
+    repeated = False
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        result = dict(pairs)
+        repeated = repeated or len(result) < len(pairs)
+        return result
+
+    def whole(digits: str) -> int | float:
+        return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+    data = json.loads(text, object_pairs_hook=unique, parse_int=whole)
+    if repeated:
+        place = next(place for place in lines.json_places(text) if place.repeated)
+        raise _At(f"{str(place.path[-1])[:40]!r} is given twice in one place", place.line)
+    return data
 
 
-class _DocumentLoader(yaml.SafeLoader):
-    """Safe YAML without aliases and without a key twice."""
+def _yaml(text: str) -> Any:
+    depth = 0
+    for event in yaml.parse(text, Loader=_DocumentLoader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise _At("aliases (*name) are not allowed", line)
+        if getattr(event, "tag", None) is not None:
+            raise _At("tags (!name) are not allowed", line)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _At("nested too deeply", line)
+    return yaml.load(text, Loader=_DocumentLoader)
 
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            line = self.peek_event().start_mark.line + 1
-            raise DffError(f"aliases (*name) are not allowed, line {line}")
-        return super().compose_node(parent, index)
+
+# The C library reads some ten times as fast; it is part of every wheel of PyYAML.
+class _DocumentLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Safe YAML in which words mean what they mean in YAML 1.2, without a key twice."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -88,10 +160,14 @@ class _DocumentLoader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode):
                 if key_node.value in seen:
                     line = key_node.start_mark.line + 1
-                    raise DffError(f"{key_node.value[:40]!r} is given twice, line {line}")
+                    raise _At(f"{key_node.value[:40]!r} is given twice in one place", line)
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep=deep)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+for _kind, (_pattern, _first) in CORE_SCALARS.items():
+    _DocumentLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}",
+        re.compile(f"^(?:{_pattern})$"),
+        ["" if letter == "\0" else letter for letter in _first],
+    )

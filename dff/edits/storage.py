@@ -3,51 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from dff.edits.document import VERSION, EditDocument
-from dff.edits.explain import explain, shown
-from dff.edits.reading import read_data
+from dff.edits.document import MAX_STEPS, VERSION, EditDocument
+from dff.edits.explain import explain, printable, shown
+from dff.edits.reading import CORE_SCALARS, read_data
 from dff.errors import DffError
 from dff.files import atomic_write
 
-MAX_STEPS = 1000
 
-
-def parse_document(data: object, source: str = "edit document") -> EditDocument:
+def parse_document(
+    data: object,
+    source: str = "edit document",
+    line: Callable[[tuple[str | int, ...]], int | None] = lambda path: None,
+) -> EditDocument:
     """Check plain data (as JSON or YAML gives it) and make a document of it.
 
     Args:
         data: a mapping with ``version`` and ``steps``.
         source: how to call it in an error message.
+        line: in which line of it something stands, by its path of keys and indices.
 
     Raises:
         DffError: in one line, naming the step, the field and the nearest right name.
     """
+    source = printable(source)
     if data is None:
-        raise DffError(f"{source} is empty: it needs 'version: 1' and 'steps'")
+        raise DffError(f"{source} is empty: it needs 'version: {VERSION}' and 'steps'")
     if not isinstance(data, Mapping):
-        raise DffError(f"{source} must hold 'version' and 'steps', not a {type(data).__name__}")
+        raise DffError(f"{source} must hold 'version' and 'steps', not {shown(data)}")
+
+    def wrong(path: tuple[str | int, ...], sentence: str) -> DffError:
+        number = line(path)
+        return DffError(f"{source}{'' if number is None else f', line {number}'}: {sentence}")
+
     version = data.get("version")
     if "version" not in data:
         raise DffError(f"{source} has no version: begin it with 'version: {VERSION}'")
     if isinstance(version, bool) or not isinstance(version, int) or version != VERSION:
-        raise DffError(
-            f"{source}: version {shown(version)} is unknown; this dff reads version {VERSION}"
+        raise wrong(
+            ("version",),
+            f"version {shown(version)} is unknown; this dff reads version {VERSION}",
         )
     if "steps" not in data:
         raise DffError(f"{source} has no steps: write 'steps: []' for none")
     steps = data["steps"]
     if isinstance(steps, (list, tuple)) and len(steps) > MAX_STEPS:
-        raise DffError(f"{source} has {len(steps)} steps: at most {MAX_STEPS} are allowed")
+        raise wrong(("steps",), f"{len(steps)} steps: at most {MAX_STEPS} are allowed")
     try:
         return EditDocument.model_validate(dict(data))
     except ValidationError as error:
-        raise DffError(f"{source}: {explain(error, data)}") from error
+        fault = explain(error, data)
+        raise wrong(fault.path, fault.sentence) from error
     except RecursionError as error:
         raise DffError(f"{source} is nested too deeply") from error
 
@@ -57,10 +69,11 @@ def load_document(path: Path | str) -> EditDocument:
 
     Raises:
         DffError: when the file is missing, unreadable, over 1 MB, neither JSON nor YAML, or no
-            edit document.
+            edit document; with the line.
     """
     path = Path(path)
-    return parse_document(read_data(path), source=path.name)
+    written = read_data(path)
+    return parse_document(written.data, path.name, written.line)
 
 
 def save_document(document: EditDocument, path: Path | str) -> None:
@@ -72,10 +85,26 @@ def save_document(document: EditDocument, path: Path | str) -> None:
         DffError: when the file cannot be written.
     """
     path = Path(path)
-    data = document.model_dump(mode="json", exclude_none=True)
+    data = plain_data(document)
     if path.suffix.lower() == ".json":
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     else:
-        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     with atomic_write(path) as stream:
         stream.write(text.encode("utf-8"))
+
+
+def plain_data(document: EditDocument) -> dict[str, object]:
+    """What a file holds of a document; `parse_document` makes it again."""
+    return document.model_dump(mode="json", exclude_none=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts texts in quotes that are numbers to YAML 1.1 or to 1.2."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(f"^(?:{CORE_SCALARS['float'][0]})$"),
+    list(CORE_SCALARS["float"][1]),
+)

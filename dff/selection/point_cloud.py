@@ -19,7 +19,7 @@ _VERTEX = np.dtype(
         ("selection", "<f4"),
     ]
 )
-_PLY_TYPES = {"<f4": "float", "|u1": "uchar"}
+_PLY_TYPES = {"<f4": "float", "<i4": "int", "|u1": "uchar"}
 
 
 def selected_voxels(selection: Selection) -> torch.Tensor:
@@ -79,7 +79,24 @@ def write_point_cloud(path: Path, selection: Selection) -> int:
     for column, name in enumerate(("red", "green", "blue")):
         vertices[name] = colours[:, column]
     vertices["selection"] = selection.values[chosen].numpy()
-    fields = [f"property {_PLY_TYPES[_VERTEX[name].str]} {name}" for name in _VERTEX.names or ()]
+    return write_vertices(path, vertices)
+
+
+def write_vertices(path: Path, vertices: np.ndarray) -> int:
+    """Write a table of vertices as a binary little endian PLY, atomically.
+
+    Args:
+        path: the file.
+        vertices: (n,), a structured array of ``<f4``, ``<i4`` and ``u1`` fields, one a property.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        DffError: the file cannot be written.
+    """
+    table = vertices.dtype
+    fields = [f"property {_PLY_TYPES[table[name].str]} {name}" for name in table.names or ()]
     header = [
         "ply",
         "format binary_little_endian 1.0",

@@ -130,6 +130,14 @@ class SurfaceGrid:
         weight = torch.minimum(self.rays[a], self.rays[b])[order].cumsum(0)
         return float(distance[order[torch.searchsorted(weight, weight[-1] // 2)]])
 
+    @cached_property
+    def reach(self) -> Float[Tensor, " n"]:
+        """World distance to which what is seen in each voxel may reach: three voxels."""
+        if len(self) < 2:
+            return torch.zeros(len(self))
+        distance, _ = self.tree.query(self.points.numpy(), k=2)
+        return 3 * torch.from_numpy(distance[:, 1]).float()
+
     def components(self, selected: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
         """Connected components of selected voxels.
 

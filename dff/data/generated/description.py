@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dff.data.generated.colours import Colour, colour_names
-from dff.data.generated.layout import SceneObject, arrange, footprint, sample_pose
+from dff.data.generated.layout import SceneObject, arrange, footprint, free_place, sample_pose
 from dff.data.generated.materials import Look, natural_colours, sample_look
 from dff.data.generated.objects import object_names
+from dff.edits.similarity import Similarity
 from dff.errors import DffError
 
 MOST_OBJECTS = 16
+# Masks are 8-bit pictures.
+LAST_NUMBER = 255
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,79 @@ class SceneDescription:
         look = sample_look(thing.name, np.random.default_rng(self.seed), colour, patterned=0.0)
         return self.changed(replace(thing, look=_one_coloured(look)))
 
-    def moved(self, instance: int, offset: tuple[float, float, float]) -> SceneDescription:
-        """The scene with one thing shifted by ``offset`` decimetres."""
+    def hue_turned(self, instance: int, degrees: int) -> SceneDescription:
+        """The scene with a thing's paint turned in hue, as the edit ``hue`` turns what one sees.
+
+        The edit acts on display values, which are paint times light through sRGB's curve, and the
+        hue of those is not that of the paint, but for thirds of a turn: these exchange the
+        channels, and an exchange passes through the curve, through mixing and through white light
+        as it is. The light of these scenes is only nearly white: what one sees of paint that was
+        turned, and what one saw of the paint, turned, agree to 32 to 35 dB. Greyscale, by
+        contrast, weighs display values, and there is no paint that looks like it.
+
+        Args:
+            instance: the thing; all its parts are painted anew.
+            degrees: a multiple of 120; red turned by 120 is green.
+
+        Raises:
+            DffError: for another angle, or a thing that is not there.
+        """
+        if degrees % 120:
+            raise DffError(f"the hue of paint can be turned by multiples of 120, not by {degrees}")
+        thing, thirds = self.find(instance), degrees // 120 % 3
+
+        def turned(colour: Colour) -> Colour:
+            r, g, b = (colour[(channel - thirds) % 3] for channel in range(3))
+            return (r, g, b)
+
+        parts = {
+            name: replace(material, first=turned(material.first), second=turned(material.second))
+            for name, material in thing.look.parts.items()
+        }
+        # What it is called then is another matter.
+        look = replace(thing.look, colour=None if thirds else thing.look.colour, parts=parts)
+        return self.changed(replace(thing, look=look))
+
+    def moved(
+        self,
+        instance: int,
+        offset: tuple[float, float, float],
+        turn: float = 0.0,
+        scale: float = 1.0,
+    ) -> SceneDescription:
+        """The scene with one thing put elsewhere; see `SceneObject.placing`."""
         thing = self.find(instance)
-        x, y, z = (a + b for a, b in zip(thing.position, offset, strict=True))
-        return self.changed(replace(thing, position=(x, y, z)))
+        return self.placed(instance, thing.placing(offset, turn, scale))
+
+    def placed(self, instance: int, placing: Similarity) -> SceneDescription:
+        """The scene with one thing moved, turned and scaled, in decimetres."""
+        return self.changed(self.find(instance).placed(placing))
+
+    def duplicated(self, instance: int, placing: Similarity) -> SceneDescription:
+        """The scene with one thing twice, the second of them placed; its number is the next one."""
+        return self.with_thing(self.find(instance).placed(placing))
+
+    def with_thing(self, thing: SceneObject) -> SceneDescription:
+        """The scene with one more thing, whatever scene that is from; its number is the next one.
+
+        Raises:
+            DffError: there are no numbers left.
+        """
+        number = self.next_number
+        if number > LAST_NUMBER:
+            raise DffError(f"a scene has things of numbers up to {LAST_NUMBER} only")
+        return replace(self, objects=(*self.objects, replace(thing, instance=number)))
+
+    @property
+    def next_number(self) -> int:
+        """What the next thing to be added is numbered."""
+        return max((thing.instance for thing in self.objects), default=0) + 1
+
+    def free_place(self, thing: SceneObject) -> tuple[float, float, float]:
+        """The shift that puts a thing closest to the middle of the table, where nothing stands."""
+        others = [footprint(other.geometry().vertices) for other in self.objects]
+        x, y = free_place(footprint(thing.geometry().vertices), others, self.table_half)
+        return x, y, 0.0
 
 
 def describe_scene(seed: int = 0, num_objects: int = 8, detail: int = 40) -> SceneDescription:

@@ -7,15 +7,17 @@ the plane ``z = 0``, z points up, lengths are decimetres.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from dff.data.generated.materials import Look
 from dff.data.generated.objects import ObjectMesh, make_object
 from dff.data.generated.raycast import Geometry
+from dff.edits.similarity import Similarity, rotation_from_degrees
 from dff.errors import DffError
 
 Array = NDArray[np.float64]
@@ -64,6 +66,33 @@ class SceneObject:
             face_owner=np.full(len(mesh.faces), self.instance),
             face_part=_global_parts(mesh),
         )
+
+    def placed(self, placing: Similarity) -> SceneObject:
+        """The thing moved, turned and scaled as a whole, in decimetres; its paint goes along."""
+        x, y, z = placing.apply(torch.tensor(self.position, dtype=torch.float64)).tolist()
+        rotation = placing.rotation.numpy() @ np.array(self.rotation)
+        return replace(
+            self,
+            position=(x, y, z),
+            rotation=tuple(tuple(map(float, row)) for row in rotation),
+            scale=placing.scale * self.scale,
+        )
+
+    def placing(
+        self, offset: tuple[float, float, float], turn: float = 0.0, scale: float = 1.0
+    ) -> Similarity:
+        """Turning and scaling about the middle of its base, so that it stays on the table.
+
+        Args:
+            offset: the shift, in decimetres.
+            turn: degrees about the vertical, counter-clockwise seen from above.
+            scale: relative to its size now, above 0.
+        """
+        points = self.geometry().vertices
+        low, high = points.min(0), points.max(0)
+        base = torch.tensor([*(low + high)[:2] / 2, low[2]], dtype=torch.float64)
+        shift = torch.tensor(offset, dtype=torch.float64)
+        return Similarity.about(base, rotation_from_degrees((0.0, 0.0, turn)), scale, shift)
 
 
 def _global_parts(mesh: ObjectMesh) -> NDArray[np.int64]:
@@ -165,3 +194,33 @@ def arrange(
         else:
             raise DffError("the things do not fit on the table; ask for fewer of them")
     return np.array(places).reshape(-1, 2)
+
+
+def free_place(
+    outline: Array, others: Sequence[Array], half: float, *, gap: float = 0.12, step: float = 0.1
+) -> tuple[float, float]:
+    """The shift that puts an outline as close to the middle of the table as there is room.
+
+    Args:
+        outline: (K, 2), convex.
+        others: convex outlines that it must not touch.
+        half: half the side of the table.
+        gap: least distance to the others and to the table's edge.
+        step: between the distances from the middle that are tried, in 24 directions each.
+
+    Returns:
+        (x, y).
+
+    Raises:
+        DffError: there is no room.
+    """
+    middle = (outline.min(0) + outline.max(0)) / 2
+    for distance in np.arange(0, half, step):
+        for turn in np.arange(24) * (np.pi / 12):
+            shift = distance * np.array([np.cos(turn), np.sin(turn)]) - middle
+            moved = outline + shift
+            if np.abs(moved).max() <= half - gap and not any(
+                outlines_touch(moved, other, gap) for other in others
+            ):
+                return float(shift[0]), float(shift[1])
+    raise DffError("there is no free place left on the table; ask for fewer things")

@@ -1,0 +1,89 @@
+"""What an edit document may draw on: the scene, its folder's files, and scenes that are trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from dff.answering import answer
+from dff.compiling import Source, Surroundings, compile_document
+from dff.edits.compiled import CompiledEdits
+from dff.edits.document import EditDocument
+from dff.edits.filling import fill_hole
+from dff.edits.folder import file_within, query_within, trusted_file
+from dff.edits.selections import FileSelection, MovedSelection, StepSelection
+from dff.errors import DffError
+from dff.field_matter import FieldMatter
+from dff.query.shown import PatchQuery
+from dff.repaint.stored import load_paint
+from dff.selection.selection import Selection
+
+if TYPE_CHECKING:
+    from dff.scene import Scene
+
+
+def compile_in(
+    scene: Scene,
+    load: Callable[[Path, torch.device], Scene],
+    document: EditDocument,
+    folder: Path | None,
+    trusted: Sequence[Path],
+    notice: Callable[[str], None],
+) -> CompiledEdits:
+    """Compile a document; see `Scene.compile`.
+
+    Args:
+        scene: to be edited.
+        load: opens another one from its configuration, on a device.
+        document, folder, trusted, notice: as there.
+    """
+    others: dict[Path, Scene] = {}
+
+    def source(name: str) -> Source:
+        path = trusted_file(folder, name, trusted)
+        if path not in others:
+            others[path] = load(path, scene.model.device)
+        if others[path].fingerprint == scene.fingerprint:
+            raise DffError(f"the document inserts the scene into itself ({name}): use duplicate")
+        return as_source(others[path], folder)
+
+    around = Surroundings(
+        source,
+        lambda name: load_paint(file_within(folder, name), scene.fingerprint, scene.model.field),
+        fill_hole,
+        notice,
+    )
+    return compile_document(document, lambda: as_source(scene, folder), around)
+
+
+def as_source(scene: Scene, folder: Path | None) -> Source:
+    """A scene that steps of a document select in.
+
+    Args:
+        scene: trained.
+        folder: of the document.
+
+    Raises:
+        DffError: the scene has no features.
+    """
+    model = scene.model
+    if model.feature_field is None:
+        raise DffError("this scene was trained without features: it cannot be edited by name")
+    known = {view.name for view in scene.views()}
+
+    def answered(described: StepSelection) -> Selection:
+        if isinstance(described, FileSelection):
+            return scene.load_selection(file_within(folder, described.file))
+        assert not isinstance(described, MovedSelection)
+        query = described.query()
+        if isinstance(query, PatchQuery):
+            query = query_within(folder, query, known)
+        return answer(scene, query, described.softness)
+
+    snap = scene.surface.snap
+    return Source(
+        FieldMatter(model.field, model.density_fns, model.feature_field, snap=snap), answered
+    )

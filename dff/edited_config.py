@@ -1,0 +1,91 @@
+"""``edited.yml``: the configuration of an edited scene, for nerfstudio's own tools and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from dff.edits.compiled import CompiledEdits
+from dff.errors import DffError, notice_in_one_line
+from dff.files import atomic_write
+from dff.model_config import DFFModelConfig
+from dff.scene import Scene, read_config
+from dff.stacked_documents import StackedDocuments
+
+if TYPE_CHECKING:
+    from dff.pipeline import DFFPipeline
+
+
+def edit_files(config: DFFModelConfig) -> tuple[Path, ...]:
+    """The documents that a configuration names."""
+    if config.edit_file is None:
+        return ()
+    given = config.edit_file
+    return tuple(Path(p) for p in given) if isinstance(given, (tuple, list)) else (Path(given),)
+
+
+def write_edited_config(
+    config_path: Path, output: Path, documents: Sequence[Path], trusted: Sequence[Path] = ()
+) -> None:
+    """Write a configuration with which ns-render, ns-viewer and ns-export show the edited scene.
+
+    All paths in it are absolute, so it may lie anywhere.
+
+    Args:
+        config_path: the config.yml that training wrote, or an edited one, whose documents act
+            before the ones given.
+        output: the file to write.
+        documents: edit documents; they are named, not copied.
+        trusted: folders with other scenes that they insert from.
+
+    Raises:
+        DffError: the configuration is not there, a document is wrong, the file cannot be written.
+    """
+    config = read_config(config_path)
+    model, manager = config.pipeline.model, config.pipeline.datamanager
+    original = model.edit_scene or config_path.resolve()
+    if output.resolve() == original:
+        raise DffError(f"{output} is the scene's own configuration: give the edited one a new name")
+    documents = tuple(path.resolve() for path in (*edit_files(model), *documents))
+    StackedDocuments.read(documents, trusted)
+    model.edit_file = documents[0] if len(documents) == 1 else documents
+    model.edit_scene = original
+    model.edit_trust = (*model.edit_trust, *(path.resolve() for path in trusted))
+    run = config_path.resolve().parent
+    config.relative_model_dir = run / config.relative_model_dir
+    named = (config.experiment_name, config.method_name, config.timestamp)
+    if run.parts[-3:] == named:
+        config.output_dir = run.parents[2]
+    for holder in (config, manager, manager.dataparser):
+        data = getattr(holder, "data", None)
+        if data is not None and Path(data) != Path() and Path(data).exists():
+            holder.data = Path(data).resolve()
+    with atomic_write(output) as stream:
+        stream.write(yaml.dump(config).encode("utf-8"))
+
+
+def compile_edit_file(pipeline: DFFPipeline, step: int) -> CompiledEdits | None:
+    """The edits that a pipeline's configuration names, ready to render; None where it names none.
+
+    Args:
+        pipeline: with its checkpoint loaded.
+        step: of the checkpoint.
+
+    Raises:
+        DffError: a document is missing or wrong, or selects what is not there.
+    """
+    model = pipeline.config.model
+    assert isinstance(model, DFFModelConfig)
+    files = edit_files(model)
+    if not files:
+        return None
+    if model.edit_scene is None:
+        raise DffError("edit_file needs edit_scene: `dff render --write-config` sets both")
+    config = read_config(Path(model.edit_scene))
+    folder = Path(model.edit_scene).parent / config.relative_model_dir
+    scene = Scene(pipeline, config, folder / f"step-{step:09d}.ckpt")
+    trusted = tuple(Path(path) for path in model.edit_trust)
+    return StackedDocuments.read(files, trusted).compile(scene, trusted, notice_in_one_line)
