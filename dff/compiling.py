@@ -134,7 +134,7 @@ class _Compiling:
             if made is None:
                 self.around.notice(f"{place}: nothing around the hole says how to fill it")
             else:
-                filling = (len(self.fillings), made.ball)
+                filling = (len(self.fillings), made)
                 self.fillings.append(made)
         return Step(operation, part, by, filling)
 

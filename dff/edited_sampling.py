@@ -192,7 +192,12 @@ def masks_of(
         visible: which of them count.
         exactly: as in `Matter.masks`.
     """
-    masks = [visible.to(own) if act.mask is None else own.new_zeros(len(own)) for act in acts]
+    masks = []
+    for act in acts:
+        if act.region is not None:
+            masks.append((visible & act.region.holds(own)).to(own))
+        else:
+            masks.append(visible.to(own) if act.mask is None else own.new_zeros(len(own)))
     asked = [number for number, act in enumerate(acts) if act.mask is not None]
     if not asked:
         return masks

@@ -79,7 +79,7 @@ def write_png(path: Path, image: UInt8[np.ndarray, "h w *c"], note: str = "") ->
 
 def write_jpeg(path: Path, image: UInt8[np.ndarray, "h w 3"], note: str = "") -> None:
     """Write a JPEG, atomically; as `write_png`."""
-    _save(path, image, format="JPEG", quality=JPEG_QUALITY, comment=note)
+    _save(path, image, format="JPEG", quality=JPEG_QUALITY, subsampling=0, comment=note)
 
 
 def _save(path: Path, image: UInt8[np.ndarray, "h w *c"], **how: Any) -> None:
@@ -131,14 +131,15 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "h w c"]], fps: f
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(temporary, iter(frames), fps)
-        os.replace(temporary, path)
+        try:
+            _encode(temporary, iter(frames), fps)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full_error(path) from error
         raise DffError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # What ffmpeg is told, by suffix. A palette for each frame, so that no frame has to be held.

@@ -134,7 +134,8 @@ class Scene:
         except (OSError, DffError):
             # Read-only, or no space: it will be found again next time.
             return grid
-        return grid
+        # As every later session will: how memory is aligned shows in the last bits of a score.
+        return load_grid(path, key) or grid
 
     def baked(self, teacher: str) -> BakedFeatures:
         """A teacher's features on the voxels of the surface."""

@@ -9,7 +9,14 @@ import pytest
 import torch
 from nerfstudio.cameras.cameras import Cameras
 
-from dff.camera_paths import covered_arc, focus_point, look_at, orbit, read_camera_path
+from dff.camera_paths import (
+    covered_arc,
+    focus_point,
+    look_at,
+    orbit,
+    read_camera_path,
+    spiral,
+)
 from dff.errors import DffError
 
 UP = torch.tensor([0.0, 0.0, 1.0])
@@ -130,6 +137,46 @@ def test_an_orbit_of_no_frames_or_far_too_many_is_refused(frames):
         orbit(ring([0.0, 1.0]), frames)
 
 
+def test_a_spiral_starts_at_the_middle_camera_goes_out_and_comes_back():
+    # The third has the least way to the others.
+    cameras = ring([0.0, 0.2, 0.6, 0.7, 1.3])
+    target = torch.tensor([0.3, -0.2, 0.1])
+    start = cameras.camera_to_worlds[2, :, 3]
+    shots = spiral(cameras, 24)
+    assert [shot.name for shot in shots] == [f"{i:05d}" for i in range(24)]
+    away = float((target - start).norm())
+    for index, shot in enumerate(shots):
+        s = index / 24
+        pose = shot.camera.camera_to_worlds[0]
+        # By hand: right and up of an upright camera at the start that looks at the target.
+        ahead = (target - start) / away
+        right = torch.linalg.cross(ahead, UP)
+        right = right / right.norm()
+        up = torch.linalg.cross(right, ahead)
+        reach = 0.25 * math.sin(math.pi * s) * away
+        turn = 2 * math.pi * 2 * s
+        place = start + reach * (math.cos(turn) * right + math.sin(turn) * up)
+        torch.testing.assert_close(pose[:, 3], place, rtol=0, atol=2e-4)
+        towards = (target - place) / (target - place).norm()
+        torch.testing.assert_close(-pose[:, 2], towards, rtol=0, atol=2e-4)
+        assert float(pose[2, 0]) == pytest.approx(0.0, abs=1e-5)  # the horizon is level
+        assert (int(shot.camera.width), int(shot.camera.height)) == (40, 30)
+        assert float(shot.camera.fx) == 50.0
+
+
+def test_a_spiral_has_no_jump_where_it_begins_again():
+    places = [shot.camera.camera_to_worlds[0, :, 3] for shot in spiral(ring([0.2, 0.6]), 60)]
+    steps = [float((b - a).norm()) for a, b in zip(places, places[1:] + places[:1], strict=True)]
+    assert max(steps) < 0.2
+    assert steps[-1] < 0.05
+
+
+@pytest.mark.parametrize("frames", [0, -3, 10**9])
+def test_a_spiral_of_no_frames_or_far_too_many_is_refused(frames):
+    with pytest.raises(DffError, match="spiral needs"):
+        spiral(ring([0.0, 1.0]), frames)
+
+
 def camera_path(**more) -> dict:
     """What nerfstudio's viewer saves."""
     pose = look_at(torch.tensor([1.0, 2.0, 0.5]), torch.zeros(3), UP)
@@ -158,6 +205,15 @@ def test_a_camera_path_of_nerfstudio_is_read(tmp_path):
         # The field of view is the vertical one: f = (h / 2) / tan(fov / 2).
         assert float(camera.fx) == pytest.approx(10 / math.tan(math.radians(30)), rel=1e-5)
         torch.testing.assert_close(camera.camera_to_worlds[0, :, 3], torch.tensor([1.0, 2.0, 0.5]))
+
+
+def test_a_camera_path_of_another_aspect_has_the_size_that_it_says(tmp_path):
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps(camera_path(render_width=13, render_height=41)))
+    camera = read_camera_path(path)[0][0].camera
+    assert (int(camera.width), int(camera.height)) == (13, 41)
+    assert (float(camera.cx), float(camera.cy)) == (6.5, 20.5)
+    assert float(camera.fx) == float(camera.fy)  # pixels stay square
 
 
 def without(key: str) -> dict:
@@ -200,6 +256,8 @@ BROKEN_PATHS = {
     "fov zero": frame_with(fov=0),
     "fov NaN": frame_with(fov=math.nan),
     "type is a number": camera_path(camera_type=3),
+    "for two eyes": camera_path(camera_type="omnidirectional"),
+    "for two eyes in half a sphere": camera_path(camera_type="vr180"),
 }
 
 

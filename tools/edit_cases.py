@@ -27,7 +27,15 @@ from dff.scene import Scene
 HUE = 120
 # How much a moved thing is turned, and how large the second of a duplicated one is.
 TURN, SMALLER = 40.0, 0.85
-EDITS = ("recolour", "move", "duplicate", "delete", "delete with fill", "insert")
+EDITS = (
+    "recolour",
+    "move",
+    "move with fill",
+    "duplicate",
+    "delete",
+    "delete with fill",
+    "insert",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +125,11 @@ def cases(own: Trained, other: Trained | None) -> list[Case]:
         return {"matrix": rows(model.after(placing).after(model.inverse()))}
 
     moved, copied = put(before, thing, turn=TURN), put(before, thing, scale=SMALLER)
-    deleted = TrueEdit.delete(before, number)
+    deleted, elsewhere = TrueEdit.delete(before, number), TrueEdit.move(before, number, moved)
     made: list[tuple[str, Operation, TrueEdit]] = [
         ("recolour", HueShift(degrees=HUE), TrueEdit.hue(before, number, HUE)),
-        ("move", Transform(**in_model(moved)), TrueEdit.move(before, number, moved)),
+        ("move", Transform(**in_model(moved)), elsewhere),
+        ("move with fill", Transform(**in_model(moved), fill=True), elsewhere),
         ("duplicate", Duplicate(**in_model(copied)), TrueEdit.duplicate(before, number, copied)),
         ("delete", Delete(), deleted),
         ("delete with fill", Delete(fill=True), deleted),

@@ -5,12 +5,13 @@
 
 Scenes are generated and trained where they are not there yet, in the folders that
 `measure_queries` uses. In each, one thing, chosen by a rule, is selected by a click and by text,
-and recoloured, moved, duplicated, deleted, deleted with the hole filled; a thing of the next
+and recoloured, moved, duplicated and deleted, with the hole filled and without; a thing of the next
 seed's scene is inserted. On the held-out views, pixels pooled, within 2 pixels of what changes:
 
   edited     PSNR of the edited field against the truth of the edit
   unedited   PSNR of the unedited field against the unedited truth, on the same pixels
   loss       their difference, with its goal
+  thing      the loss on the thing alone, from where it was to where it is put
   world      the edited field against the world with the edit made, lit anew, and the truth of the
              edit against that world: shadows and light that no edit of baked light can know
   local      PSNR between edited and unedited field further than 2 pixels from what is selected,
@@ -28,19 +29,20 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import tyro
 from edit_cases import EDITS, HUE, Case, Pictures, Trained, cases, true_pictures
+from edit_report import Figures, facts, in_words, report
 from measure_queries import true_instances
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 import dff
+from dff.data.generated.edited import TrueEdit
 from dff.data.generated.scene import write_scene
 from dff.data.images import load_image
 from dff.edits.document import EditDocument, EditStep
@@ -52,12 +54,9 @@ from dff.evaluate.edits import faithfulness, locality, pooled_psnr, widened
 from dff.evaluate.masks import intersection_over_union
 from dff.files import atomic_write, plain_name
 from dff.pictures import resize, to_bytes, write_png
-from dff.scene import Scene, View
+from dff.scene import Scene
 from dff.training import train_scene
 
-# dB that an edit may cost, and that what it leaves alone has at least.
-LOSS_GOALS = {"recolour": 2.0, "move": 2.0, "duplicate": 2.0, "delete with fill": 3.0}
-LOCAL_GOALS = {"recolour": 50.0, "delete": 45.0, "delete with fill": 45.0}
 ENLARGED = 2
 
 
@@ -75,57 +74,30 @@ class MeasureEdits:
     """Which to measure."""
     ways: tuple[str, ...] = ("click", "text")
     """How to select."""
+    views: int = 8
+    """Held-out views at most, spread evenly."""
     load_config: Path | None = None
     """The config.yml of a trained scene to measure locality on, in place of generated ones."""
     text: tuple[str, ...] = ()
     """What to select there."""
     click: tuple[str, ...] = ()
     """FRAME:x,y to select there."""
-    views: int = 8
-    """Held-out views there, spread evenly."""
     pictures: Path | None = None
     """Folder for pictures and documents; WORK/edits by default, none for a scene of photos."""
     json: Path | None = None
     """Where to write the figures."""
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Of one edit of one scene; dB, NaN where there is none.
-
-    Attributes:
-        scene, thing, edit, way: which.
-        edited, unedited, world, world_truth, local: see the top of the module.
-        iou: of the selection with the thing.
-        compile_seconds: until the document was ready to render.
-        failed: why there are no figures.
-    """
-
-    scene: str
-    thing: str
-    edit: str
-    way: str
-    edited: float = math.nan
-    unedited: float = math.nan
-    world: float = math.nan
-    world_truth: float = math.nan
-    local: float = math.nan
-    iou: float = math.nan
-    compile_seconds: float = math.nan
-    failed: str = ""
-
-    @property
-    def loss(self) -> float:
-        return self.unedited - self.edited
-
-
 class Bench:
-    """A trained scene and some of its views, rendered once without edits."""
+    """A trained scene and at most so many held-out views, rendered once without edits."""
 
-    def __init__(self, scene: Scene, views: Sequence[View]) -> None:
+    def __init__(self, scene: Scene, most: int) -> None:
+        views = scene.views("eval")
+        spread = np.linspace(0, len(views) - 1, min(max(1, most), len(views))).round()
         self.scene = scene
-        self.views = views
-        self.unedited = [scene.render(view.camera)["rgb"] for view in views]
+        self.views = [views[int(place)] for place in spread]
+        self.seen = [scene.see(view.camera) for view in self.views]
+        self.unedited = [seen.rgb for seen in self.seen]
         self._silhouettes: dict[StepSelection, list[Tensor]] = {}
 
     def silhouettes(self, selection: StepSelection) -> list[Tensor]:
@@ -133,8 +105,7 @@ class Bench:
         if selection not in self._silhouettes:
             assert isinstance(selection, (ClickSelection, TextSelection))
             chosen = self.scene.select(selection.query(), selection.softness)
-            seen = [self.scene.render(view.camera, selection=chosen) for view in self.views]
-            self._silhouettes[selection] = [part["mask"][..., 0] >= 0.5 for part in seen]
+            self._silhouettes[selection] = [seen.mask(chosen) for seen in self.seen]
         return self._silhouettes[selection]
 
     def edited(
@@ -191,6 +162,7 @@ def measure_case(
     where = [widened(a | b) for a, b in zip(was, now, strict=True)]
     near = faithfulness(edited, kept.images, bench.unedited, before.images, where)
     best = max(range(len(where)), key=lambda k: int(where[k].sum()))
+    on_thing, off_thing = ([widened(mask) for mask in masks] for masks in (now, was))
     columns = (bench.unedited, edited, kept.images, world.images)
     write_strip(folder / f"{name}.png", [pictures[best] for pictures in columns])
     marked, iou = now, math.nan
@@ -207,6 +179,8 @@ def measure_case(
         "world_truth": pooled_psnr(kept.images, world.images, where),
         "local": locality(edited, bench.unedited, marked),
         "iou": iou,
+        "thing_edited": pooled_psnr(edited, kept.images, on_thing),
+        "thing_unedited": pooled_psnr(bench.unedited, before.images, off_thing),
         "compile_seconds": ready,
     }
 
@@ -217,17 +191,20 @@ def measure_scene(
     """All edits of one generated scene, one after the other."""
     assert options.work is not None
     folder = (options.pictures or options.work / "edits") / str(seed)
-    truth, bench = own.truth, Bench(own.scene, own.scene.views("eval"))
+    truth, bench = own.truth, Bench(own.scene, options.views)
     cameras = [truth.cameras[truth.frames[view.name]] for view in bench.views]
     photographed = [c for c, out in zip(truth.cameras, truth.held_out, strict=True) if not out]
     before = Pictures(
         [load_image(view.path) for view in bench.views],
         [true_instances(truth, view) for view in bench.views],
     )
+    made: dict[TrueEdit, tuple[Pictures, Pictures]] = {}
     for case in cases(own, other):
         if case.name not in options.edits:
             continue
-        kept, world = true_pictures(case.truth, cameras, photographed)
+        if case.truth not in made:
+            made[case.truth] = true_pictures(case.truth, cameras, photographed)
+        kept, world = made[case.truth]
         for way in options.ways:
             row = Figures(str(seed), case.thing, case.name, way)
             try:
@@ -251,9 +228,7 @@ def measure_photos(options: MeasureEdits, config: Path) -> Iterator[Figures]:
     if not selections:
         raise DffError("say what to select in the scene, with --text or --click")
     scene = dff.load(config)
-    views = scene.views("eval")
-    spread = np.linspace(0, len(views) - 1, min(max(1, options.views), len(views)))
-    bench = Bench(scene, [views[int(k)] for k in spread.round()])
+    bench = Bench(scene, options.views)
     for called, selection in selections.items():
         way = "text" if isinstance(selection, TextSelection) else "click"
         for edit, operation in (("recolour", HueShift(degrees=HUE)), ("delete", Delete())):
@@ -311,7 +286,7 @@ def main(options: MeasureEdits) -> None:
     found: list[Figures] = []
     for row in measure_all(options):
         found.append(row)
-        Console().print(f"{row.scene}: {row.edit} {row.thing} by {row.way}: {in_words(row)}")
+        Console().print(f"{row.scene}: {row.edit} {row.of} by {row.way}: {in_words(row)}")
         if options.json is not None:
             written = json.dumps([facts(each) for each in found], indent=1)
             with atomic_write(options.json) as stream:
@@ -319,63 +294,8 @@ def main(options: MeasureEdits) -> None:
     report(found)
 
 
-def facts(row: Figures) -> dict[str, object]:
-    """A row as plain data, with its loss and goals."""
-    goals = {"loss_goal": LOSS_GOALS.get(row.edit), "local_goal": LOCAL_GOALS.get(row.edit)}
-    return {**asdict(row), "loss": row.loss, **goals}
-
-
-def in_words(row: Figures) -> str:
-    """The line that is printed as soon as a figure is there."""
-    if row.failed:
-        return row.failed
-    return f"loss {row.loss:.2f} dB, local {row.local:.1f} dB, IoU {row.iou:.3f}"
-
-
-def report(found: Sequence[Figures]) -> None:
-    """A table of all figures, and one of the means by edit and way; red is what misses a goal."""
-    table = Table(title="Edits on held-out views, dB")
-    titles = ("scene", "thing", "edit", "by", "edited", "unedited", "loss", "goal")
-    for title in (*titles, "world", "truth/world", "local", "goal", "IoU"):
-        table.add_column(title)
-    for row in found:
-        name = (row.scene, row.thing, row.edit, row.way)
-        if row.failed:
-            table.add_row(*name, "failed")
-            continue
-        table.add_row(*name, *cells(row.edit, [row]))
-    for edit, way in dict.fromkeys((row.edit, row.way) for row in found):
-        rows = [r for r in found if (r.edit, r.way) == (edit, way) and not r.failed]
-        if len({row.scene for row in rows}) > 1:
-            table.add_row("mean", f"of {len(rows)}", edit, way, *cells(edit, rows), style="bold")
-    Console(width=140).print(table)
-
-
-def cells(edit: str, rows: Sequence[Figures]) -> list[str]:
-    """Means of some rows of one edit, beside its goals."""
-
-    def mean(values: Sequence[float]) -> float:
-        known = [value for value in values if not math.isnan(value)]
-        return sum(known) / len(known) if known else math.nan
-
-    def told(value: float, missed: bool = False, digits: int = 1) -> str:
-        text = "-" if math.isnan(value) else f"{value:.{digits}f}"
-        return f"[red]{text}[/red]" if missed else text
-
-    loss_goal, local_goal = LOSS_GOALS.get(edit), LOCAL_GOALS.get(edit)
-    loss, local = mean([row.loss for row in rows]), mean([row.local for row in rows])
-    return [
-        told(mean([row.edited for row in rows])),
-        told(mean([row.unedited for row in rows])),
-        told(loss, loss_goal is not None and loss > loss_goal, 2),
-        "" if loss_goal is None else f"<= {loss_goal:g}",
-        told(mean([row.world for row in rows])),
-        told(mean([row.world_truth for row in rows])),
-        told(local, local_goal is not None and local < local_goal),
-        "" if local_goal is None else f">= {local_goal:g}",
-        told(mean([row.iou for row in rows]), digits=3),
-    ]
-
-
 if __name__ == "__main__":
-    main(tyro.cli(MeasureEdits))
+    try:
+        main(tyro.cli(MeasureEdits))
+    except DffError as error:
+        raise SystemExit(f"error: {error}") from error

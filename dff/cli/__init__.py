@@ -12,10 +12,13 @@ from typing import Annotated, Union
 import tyro
 
 from dff.cli.demo import Demo
+from dff.cli.export import Export
 from dff.cli.features import Features
 from dff.cli.generate import Generate
 from dff.cli.query import Query
 from dff.cli.render import Render
+from dff.cli.repaint import Repaint
+from dff.cli.schema import Schema
 from dff.errors import DffError, UsageError
 from dff.quiet import quiet_nerfstudio
 
@@ -23,8 +26,11 @@ Command = Union[  # noqa: UP007
     Annotated[Demo, tyro.conf.subcommand("demo")],
     Annotated[Query, tyro.conf.subcommand("query")],
     Annotated[Render, tyro.conf.subcommand("render")],
+    Annotated[Export, tyro.conf.subcommand("export")],
+    Annotated[Repaint, tyro.conf.subcommand("repaint")],
     Annotated[Features, tyro.conf.subcommand("features")],
     Annotated[Generate, tyro.conf.subcommand("generate")],
+    Annotated[Schema, tyro.conf.subcommand("schema")],
 ]
 
 

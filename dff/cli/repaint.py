@@ -70,6 +70,8 @@ class Repaint:
         from dff.repaint.tower import find_tower, load_tower
         from dff.scene import load
 
+        for settings in (self.patches, self.editor, self.training):
+            settings.validate()
         query = self._query()
         files = RepaintFiles.of(self.output)
         (prompt,) = clean_prompts((self.prompt,), "prompt")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -13,10 +13,11 @@ from dff.edits.document import EditDocument
 from dff.edits.locate import Spot, locate
 from dff.edits.operations import OPERATIONS, RECOLOR_FUNCTIONS
 from dff.edits.selections import SELECTIONS
-from dff.edits.strict import Looks
+from dff.edits.strict import Looks, Strict
 
-# A misspelt field is both an unknown one and a missing one: say the first, which is the cause.
-_CAUSES_FIRST = {"extra_forbidden": 0, "union_tag_invalid": 0, "missing": 2}
+# A misspelt field is both an unknown one and a missing one, and a list with a wrong entry is also
+# too short without it: say the cause.
+_CAUSES_FIRST = {"extra_forbidden": 0, "union_tag_invalid": 0, "missing": 2, "too_short": 3}
 _NUMBER_ERRORS = {
     "float_type",
     "float_parsing",
@@ -68,20 +69,19 @@ class Fault:
     sentence: str
 
 
-def explain(error: ValidationError, data: Mapping[Any, Any]) -> Fault:
-    """Describe the first fault of a document."""
+def explain(
+    error: ValidationError, data: Mapping[Any, Any], model: type[Strict] = EditDocument
+) -> Fault:
+    """Describe the first fault of a document, or of another model made from ``data``."""
     details = error.errors(include_url=False)
     first_step = min(_step_of(d) for d in details)
     chosen = min(
         (d for d in details if _step_of(d) == first_step),
         key=lambda d: _CAUSES_FIRST.get(d["type"], 1),
     )
-    if chosen["type"] == "reference":
-        spot = locate(chosen["ctx"]["path"], EditDocument)
-    else:
-        spot = locate(chosen["loc"], EditDocument)
+    spot = locate(_loc(chosen), model)
     where = "" if spot.step is None else f"step {spot.step + 1}{_step_name(data, spot.step)}: "
-    return Fault(spot.path, printable(where + _sentence(chosen, spot)))
+    return Fault(spot.path, printable(where + _sentence(chosen, spot, model)))
 
 
 def printable(text: str) -> str:
@@ -91,9 +91,9 @@ def printable(text: str) -> str:
 
 def nearest(word: object, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` or the list of what is known."""
-    known = list(known)
-    close = difflib.get_close_matches(str(word)[:100].lower(), known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(word)[:100].lower(), names, n=1, cutoff=0.6)
+    return f"did you mean {names[close[0]]!r}?" if close else f"known: {', '.join(names.values())}"
 
 
 def shown(value: object) -> str:
@@ -109,7 +109,7 @@ def shown(value: object) -> str:
     return "a mapping" if isinstance(value, Mapping) else f"a {type(value).__name__}"
 
 
-def _sentence(detail: Any, spot: Spot) -> str:
+def _sentence(detail: Any, spot: Spot, model: type[Strict]) -> str:
     kind, value = detail["type"], detail["input"]
     place = _place(spot.fields)
     if kind == "extra_forbidden":
@@ -121,7 +121,7 @@ def _sentence(detail: Any, spot: Spot) -> str:
     if kind == "missing":
         if isinstance(spot.path[-1], int):
             # A list of fixed length is too short; the value that pydantic gives is the list.
-            return _wrong_list(locate(detail["loc"][:-1], EditDocument), value)
+            return _wrong_list(locate(detail["loc"][:-1], model), value)
         return f"{place} is missing"
     if kind == "too_long" and spot.path == ("steps",):
         return f"{detail['ctx']['actual_length']} steps: at most {detail['ctx']['max_length']}"
@@ -218,8 +218,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _loc(detail: Any) -> Sequence[str | int]:
+    """Where pydantic found it; what concerns several steps is found by their list, and says it."""
+    return detail["ctx"]["loc"] if detail["type"] == "reference" else detail["loc"]
+
+
 def _step_of(detail: Any) -> int:
-    loc = detail["ctx"]["path"] if detail["type"] == "reference" else detail["loc"]
+    loc = _loc(detail)
     return loc[1] if len(loc) > 1 and loc[0] == "steps" and isinstance(loc[1], int) else -1
 
 

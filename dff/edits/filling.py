@@ -27,8 +27,8 @@ from dff.selection.surface_grid import SurfaceGrid
 
 # In voxels of the surface grid: how far off the plane a voxel may lie that counts as its surface;
 # how close to the thing it is no longer trusted, its voxel holding a bit of the thing too; how far
-# from the thing the rim is looked at; and how thick the filling is.
-FLAT, MIXED, RIM, DEPTH = 1.5, 1.5, 8.0, 6.0
+# from the thing the rim is looked at; how thick the filling is; and how high above it is cleared.
+FLAT, MIXED, RIM, DEPTH, CLEARED = 1.5, 1.5, 8.0, 6.0, 3.0
 # The filling lies this much below the rim, in voxels: where the true surface is, it is seen.
 BELOW = 0.25
 # Optical depth of one voxel of the filling: what is left shines through.
@@ -66,13 +66,26 @@ class Filling:
         radius = float((sides / 2).norm()) + float(self.height.abs().max()) + DEPTH * self.cell
         return Ball(middle, radius)
 
+    def holds(self, points: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
+        """Where the hole is: what the scene has there was never seen."""
+        local, values = self._looked_up(points)
+        above = local[:, 2] - values[:, 0]
+        near = (above > -DEPTH * self.cell) & (above < CLEARED * self.cell)
+        return near & (values[:, 1] > 0.5)
+
+    def _looked_up(
+        self, positions: Float[Tensor, "n 3"]
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 5"]]:
+        """Positions on the plane and above it; height, whether there is anything, and colour."""
+        local = (positions - self.origin.to(positions)) @ self.axes.to(positions).T
+        maps = torch.cat([self.height[..., None], self.there[..., None], self.rgb], dim=-1)
+        return local, _bilinear(maps.to(positions), local[:, :2] / self.cell)
+
     def density(
         self, positions: Float[Tensor, "n 3"]
     ) -> tuple[Float[Tensor, "n 1"], Float[Tensor, "n 3"]]:
         """Density in 1 / world unit, and the colour."""
-        local = (positions - self.origin.to(positions)) @ self.axes.to(positions).T
-        maps = torch.cat([self.height[..., None], self.there[..., None], self.rgb], dim=-1)
-        values = _bilinear(maps.to(positions), local[:, :2] / self.cell)
+        local, values = self._looked_up(positions)
         below = values[:, 0] - BELOW * self.cell - local[:, 2]
         # Over a quarter of a voxel from nothing to all: a hard border would show the samples.
         inside = (below / (0.25 * self.cell) + 0.5).clamp(0, 1) * (below < DEPTH * self.cell)

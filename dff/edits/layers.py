@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float
@@ -80,6 +81,19 @@ class Chosen:
         return Ball(center, radius) if radius < 2 * extent else None
 
 
+class Region(Protocol):
+    """A part of space in the coordinates of a matter."""
+
+    @property
+    def ball(self) -> Ball:
+        """Around all of it."""
+        ...
+
+    def holds(self, points: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
+        """Which points lie in it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Brought:
     """Everything that an earlier step brought where it is: its number among the steps."""
@@ -94,14 +108,16 @@ class Act:
     Attributes:
         step: number of the step it comes from.
         operation: what is done: it changes alphas or colours.
-        mask: which of the matter's masks says where; None is all of the layer.
+        mask: which of the matter's masks says where; None is all of the layer, or a region.
         ball: outside of it the mask is 0; None: it may hold anywhere.
+        region: where, instead of a mask.
     """
 
     step: int
     operation: SampleOperation | Repaint
     mask: int | None
     ball: Ball | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,14 +197,14 @@ class Step:
         operation: what is done.
         part: where.
         by: what an insertion or replacement brings.
-        filling: number of the matter that closes the hole it leaves, and where that is at all;
-            None for none.
+        filling: number of the matter that closes the hole it leaves, and the region that is
+            cleared for it; None for none.
     """
 
     operation: Operation
     part: Chosen | Brought
     by: Chosen | None = None
-    filling: tuple[int, Ball] | None = None
+    filling: tuple[int, Region] | None = None
 
 
 def plan_layers(points: Sequence[Float[Tensor, "n 3"]], steps: Sequence[Step]) -> tuple[Layer, ...]:
@@ -223,8 +239,7 @@ def _after(
     if isinstance(operation, (Delete, Transform, Replace)):
         outside = [rest for layer in layers if (rest := layer.outside(part, number)) is not None]
         if step.filling is not None:
-            matter, ball = step.filling
-            outside.append(Layer(matter, brought_by=frozenset({number}), ball=ball))
+            outside = _filled(outside, number, *step.filling)
         if isinstance(operation, Delete):
             return outside
         frame = _frame(layers, part, points)
@@ -244,6 +259,16 @@ def _after(
     else:
         act = Act(number, operation, part.mask, part.ball_of(part.values))
     return [layer.acted(act) if layer.holds(part) else layer for layer in layers]
+
+
+def _filled(layers: Sequence[Layer], number: int, matter: int, region: Region) -> list[Layer]:
+    """With a filling, and what was never seen there taken away."""
+    clear = Act(number, Delete(), None, region.ball, region)
+    cleared = [
+        layer.acted(clear) if layer.matter == 0 and layer.pose is None else layer
+        for layer in layers
+    ]
+    return [*cleared, Layer(matter, brought_by=frozenset({number}), ball=region.ball)]
 
 
 def _copies(

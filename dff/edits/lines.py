@@ -85,13 +85,14 @@ def json_places(text: str) -> Iterator[Place]:
         elif word == "," and top is not None:
             top.index, top.key = top.index + 1, None
         elif top is not None and top.is_object and top.key is None:
-            top.key = json.loads(word, strict=False)
-            yield Place((*path, top.key), line, top.key in top.keys)
-            top.keys.add(top.key)
+            key = str(json.loads(word, strict=False))
+            yield Place((*path, key), line, key in top.keys)
+            top.key = key
+            top.keys.add(key)
         elif word not in ",:":
-            if top is not None and not top.is_object:
+            if top is not None and top.key is None:
                 yield Place((*path, top.index), line, False)
             if word in "{[":
                 if top is not None:
-                    path.append(top.key if top.is_object else top.index)
+                    path.append(top.index if top.key is None else top.key)
                 stack.append(_Open(word == "{"))

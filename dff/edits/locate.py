@@ -67,9 +67,11 @@ def locate(loc: Sequence[str | int], model: type[Strict]) -> Spot:
             bounds = [*bounds, *_flat(info.metadata if info else [])]
         elif get_origin(kind) is tuple:
             inner = get_args(kind)
-            index = 0 if len(inner) == 2 and inner[1] is Ellipsis else part
-            fits = isinstance(index, int) and index < len(inner)
-            kind, bounds = _plain(inner[index] if fits else None)
+            if inner[-1] is Ellipsis:
+                kind, bounds = _plain(inner[0])
+            else:
+                known = isinstance(part, int) and part < len(inner)
+                kind, bounds = _plain(inner[int(part)] if known else None)
         else:
             kind, bounds = None, []
     if isinstance(kind, type) and issubclass(kind, Strict):

@@ -20,6 +20,8 @@ from dff.errors import DffError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 100
+# A thousand steps with matrices or curves have fewer.
+MAX_VALUES = 50_000
 # Longer ones are no numbers of ours, and converting them takes time that grows with their square.
 MAX_DIGITS = 100
 
@@ -44,18 +46,18 @@ class Written:
     Attributes:
         data: plain values.
         text: as it was read.
-        is_json: otherwise it is YAML.
+        node: what PyYAML composed of it; None for JSON and for nothing.
     """
 
     data: Any
     text: str
-    is_json: bool
+    node: yaml.Node | None = None
 
     def line(self, path: lines.Keys) -> int | None:
         """The line, from 1, of the value at a path of keys and indices, or of what is around it."""
-        if self.is_json:
+        if self.node is None:
             return lines.json_line(self.text, path)
-        return lines.yaml_line(yaml.compose(self.text, Loader=_DocumentLoader), path)
+        return lines.yaml_line(self.node, path)
 
 
 def read_data(path: Path) -> Written:
@@ -66,16 +68,17 @@ def read_data(path: Path) -> Written:
             twice, a YAML alias or tag.
     """
     text, name = _read_text(path), printable(path.name)
-    is_json = path.suffix.lower() == ".json"
     try:
-        return Written(_json(text) if is_json else _yaml(text), text, is_json)
+        return _json(text) if path.suffix.lower() == ".json" else _yaml(text)
     except _At as error:
         raise DffError(f"{name}, line {error.line}: {error}") from error
     except json.JSONDecodeError as error:
         raise DffError(f"{name}, line {error.lineno}: not JSON: {error.msg}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
+        # To libyaml the end of a text is a line of its own.
+        last = text.count("\n")
+        where = f", line {min(mark.line, last) + 1}" if mark else ""
         problem = printable(error.problem or error.context or "unreadable")
         raise DffError(f"{name}{where}: not YAML: {problem[:200]}") from error
     except RecursionError as error:
@@ -112,9 +115,9 @@ def _read_text(path: Path) -> str:
         raise DffError(f"{name} is not text in UTF-8 (byte {error.start})") from error
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> Written:
     if not text.strip():
-        return None
+        return Written(None, text)
     repeated = False
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,14 +130,26 @@ def _json(text: str) -> Any:
         return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
     data = json.loads(text, object_pairs_hook=unique, parse_int=whole)
+    if _count(data) > MAX_VALUES:
+        raise ValueError(f"over {MAX_VALUES} values are too many for a document")
     if repeated:
         place = next(place for place in lines.json_places(text) if place.repeated)
         raise _At(f"{str(place.path[-1])[:40]!r} is given twice in one place", place.line)
-    return data
+    return Written(data, text)
 
 
-def _yaml(text: str) -> Any:
-    depth = 0
+def _count(data: Any) -> int:
+    count, waiting = 1, [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (dict, list)):
+            count += len(value)
+            waiting += value.values() if isinstance(value, dict) else value
+    return count
+
+
+def _yaml(text: str) -> Written:
+    depth = count = 0
     for event in yaml.parse(text, Loader=_DocumentLoader):
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
@@ -143,13 +158,24 @@ def _yaml(text: str) -> Any:
             raise _At("tags (!name) are not allowed", line)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
+        count += isinstance(event, yaml.NodeEvent)
         if depth > MAX_DEPTH:
             raise _At("nested too deeply", line)
-    return yaml.load(text, Loader=_DocumentLoader)
+        if count > MAX_VALUES:
+            raise _At(f"over {MAX_VALUES} values are too many for a document", line)
+    loader = _DocumentLoader(text)
+    try:
+        node = loader.get_single_node()
+        return Written(None if node is None else loader.construct_document(node), text, node)
+    finally:
+        loader.dispose()
 
 
-# The C library reads some ten times as fast; it is part of every wheel of PyYAML.
-class _DocumentLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+# The C library reads some five times as fast; it is part of every wheel of PyYAML.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _DocumentLoader(_Loader):
     """Safe YAML in which words mean what they mean in YAML 1.2, without a key twice."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}

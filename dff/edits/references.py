@@ -29,7 +29,7 @@ def referred(steps: Sequence[EditStep], index: int) -> int | None:
 
     Raises:
         PydanticCustomError: there is no such step before it, there are several, or it brings
-            nothing; with the path of the fault in its context.
+            nothing; with the place of the fault in its context.
     """
     selection = steps[index].selection
     if not isinstance(selection, MovedSelection):
@@ -98,12 +98,14 @@ def _named(steps: Sequence[EditStep], index: int, name: str) -> int:
         raise _fault(index, f"steps {numbers} are both called {name[:40]!r}: give the number")
     if any(step.name == name for step in steps[index:]):
         raise _fault(index, f"{name[:40]!r} comes no earlier: only an earlier step can be selected")
-    names = [step.name for step in steps[:index] if step.name]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0][:40]!r}?" if close else ": name one, or give its number"
+    # Comparing takes long where there are many long names.
+    names = {step.name[:40]: None for step in steps[max(index - 200, 0) : index] if step.name}
+    close = difflib.get_close_matches(name[:40], names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ": name one, or give its number"
     raise _fault(index, f"no earlier step is called {name[:40]!r}{hint}")
 
 
 def _fault(index: int, message: str) -> PydanticCustomError:
-    path = ["steps", index, "selection", "step"]
-    return PydanticCustomError("reference", "{message}", {"message": message, "path": path})
+    # As pydantic would give it: with the kind of the selection, then its field.
+    loc = ["steps", index, "selection", "step", "step"]
+    return PydanticCustomError("reference", "{message}", {"message": message, "loc": loc})

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from dff.edits.document import MAX_STEPS, VERSION, EditDocument
 from dff.edits.explain import explain, printable, shown
-from dff.edits.reading import CORE_SCALARS, read_data
+from dff.edits.reading import CORE_SCALARS, MAX_BYTES, read_data
 from dff.errors import DffError
 from dff.files import atomic_write
 
@@ -82,21 +82,19 @@ def save_document(document: EditDocument, path: Path | str) -> None:
     The write is atomic: the file holds either its old content or the whole new one.
 
     Raises:
-        DffError: when the file cannot be written.
+        DffError: when the file cannot be written, or would be over 1 MB.
     """
     path = Path(path)
-    data = plain_data(document)
+    data = document.model_dump(mode="json", exclude_none=True)
     if path.suffix.lower() == ".json":
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     else:
         text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    content = text.encode("utf-8")
+    if len(content) > MAX_BYTES:
+        raise DffError(f"{path.name} would be over {MAX_BYTES // 10**6} MB: too large to be read")
     with atomic_write(path) as stream:
-        stream.write(text.encode("utf-8"))
-
-
-def plain_data(document: EditDocument) -> dict[str, object]:
-    """What a file holds of a document; `parse_document` makes it again."""
-    return document.model_dump(mode="json", exclude_none=True)
+        stream.write(content)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -33,18 +33,20 @@ def tone_curve(
         y, between the lowest and the highest y of the points.
     """
     xs, ys = zip(*points, strict=True)
-    knots, heights = values.new_tensor(xs), values.new_tensor(ys)
-    x = values.clamp(xs[0], xs[-1])
+    # In half precision, points that lie close together would be one.
+    precise = values.to(torch.promote_types(values.dtype, torch.float32))
+    knots, heights = precise.new_tensor(xs), precise.new_tensor(ys)
+    x = precise.clamp(xs[0], xs[-1])
     k = torch.bucketize(x.detach(), knots[1:-1].contiguous())
     width, rise = knots.diff()[k], heights.diff()[k]
     t = ((x - knots[k]) / width).clamp(0.0, 1.0)
     if not smooth:
-        return heights[k] + t * rise
-    slopes = values.new_tensor(monotone_slopes(points))
+        return (heights[k] + t * rise).to(values)
+    slopes = precise.new_tensor(monotone_slopes(points))
     first, last = slopes[k] * width, slopes[k + 1] * width
     cubic = t * (first + t * (3 * rise - 2 * first - last + t * (first + last - 2 * rise)))
     # What rounding adds would leave the range of the points by a last bit.
-    return (heights[k] + cubic).clamp(min(ys), max(ys))
+    return (heights[k] + cubic).clamp(min(ys), max(ys)).to(values)
 
 
 def monotone_slopes(points: Points) -> list[float]:

@@ -33,7 +33,7 @@ class LookedAt:
 
 
 def look_back(
-    view: PinholeView, points: Float[Tensor, "n 3"], tolerance: float
+    view: PinholeView, points: Float[Tensor, "n 3"], tolerance: Float[Tensor, " n"]
 ) -> LookedAt:
     """Compare places with the depth of a view at the nearest pixel.
 
@@ -42,7 +42,7 @@ def look_back(
     Args:
         view: rendered.
         points: in the world.
-        tolerance: share of the distance to the camera.
+        tolerance: in world units.
     """
     pixels, distance, inside = view.project(points)
     height, width = view.size
@@ -51,6 +51,5 @@ def look_back(
     pixel = (row * width + column) * inside
     depth = torch.where(view.there, view.depth, torch.inf).flatten()[pixel]
     gap = torch.where(inside, depth - distance, torch.nan)
-    near = tolerance * distance
     facing = F.normalize(view.pose[:, 3] - points, dim=1)
-    return LookedAt(gap, gap.abs() <= near, gap > near, pixel, facing)
+    return LookedAt(gap, gap.abs() <= tolerance, gap > tolerance, pixel, facing)

@@ -22,14 +22,16 @@ from dff.export.looking import look_back
 from dff.export.views import PinholeView
 from dff.selection.frame import Frame
 
-# The plane through so many nearest points gives the normal.
-PLANE = 16
-# Spacing is the distance to the mean of so many of the nearest.
-NEAREST = 6
-# Share of the distance from a camera within which a place counts as what the camera shows there.
+# So many of the nearest points say how the surface lies; so many, how far apart they are.
+PLANE, NEAREST = 48, 6
+# In sides of a voxel: no point stands for more than this.
+LONELY = 3.0
+# World units before contraction stretches them: what is so close to what a view shows, it shows.
 TOLERANCE = 0.015
 # So many views must show a point, where there are ten times as many; fewer where there are fewer.
 FEWEST_VIEWS = 4
+# Points at a time.
+CHUNK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class SurfacePoints:
         rgb: (n, 3) in [0, 1], mean over the rays.
         step: (n,), number of the last step of the document that changed it, 0 for none.
         rays: (n,), how many rays met the voxel.
-        spacing: (n,), distance to the points around, in the units of the positions.
+        side: (n,), length of its side, in the units of the positions.
     """
 
     positions: Float[Tensor, "n 3"]
@@ -50,7 +52,7 @@ class SurfacePoints:
     rgb: Float[Tensor, "n 3"]
     step: Int[Tensor, " n"]
     rays: Int[Tensor, " n"]
-    spacing: Float[Tensor, " n"]
+    side: Float[Tensor, " n"]
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -61,7 +63,7 @@ class SurfacePoints:
 
 
 def surface_points(
-    views: Sequence[PinholeView], frame: Frame, resolution: int
+    views: Sequence[PinholeView], frame: Frame, resolution: int, background: bool = False
 ) -> SurfacePoints:
     """Fuse what the views show.
 
@@ -69,6 +71,8 @@ def surface_points(
         views: of one scene.
         frame: from the world to the unit cube.
         resolution: voxels along a side of the unit cube.
+        background: keep all points where space is contracted: no view knows well how far away they
+            are, but without them there is nothing behind the things in the middle.
 
     Raises:
         DffError: no ray meets anything.
@@ -90,20 +94,20 @@ def surface_points(
         total = torch.zeros(len(kinds), values.shape[1], dtype=torch.double)
         return (total.index_add_(0, voxel, values.double()) / rays[:, None]).float()
 
-    points = mean(position)
-    side = (frame.world((frame.unit(points) + 0.5 / resolution).clamp(0, 1)) - points).norm(dim=1)
-    found = SurfacePoints(
-        points, mean(towards), mean(rgb), commonest(voxel, step, len(kinds)), rays, side
-    )
-    found = found.where(is_shown(found.positions, views))
+    places = mean(position)
+    side = float(frame.sides.amax()) / resolution * frame.stretch(places)
+    number = commonest(voxel, step, len(kinds))
+    found = SurfacePoints(places, mean(towards), mean(rgb), number, rays, side)
+    kept = is_shown(found.positions, views, frame)
+    if background:
+        kept |= frame.stretch(found.positions) > 1
+    found = found.where(kept)
     if len(found) == 0:
         raise DffError("there is nothing to export: no two training cameras see the same surface")
-    return with_normals(found)
+    return on_planes(found)
 
 
-def commonest(
-    group: Int[Tensor, " r"], value: Int[Tensor, " r"], groups: int
-) -> Int[Tensor, " g"]:
+def commonest(group: Int[Tensor, " r"], value: Int[Tensor, " r"], groups: int) -> Int[Tensor, " g"]:
     """The value that is most frequent in each group, the larger of equals; no group is empty."""
     kinds = int(value.max()) + 1 if len(value) else 1
     pairs, count = torch.unique(group * kinds + value, return_counts=True)
@@ -114,33 +118,58 @@ def commonest(
 
 
 def is_shown(
-    points: Float[Tensor, "n 3"], views: Sequence[PinholeView]
+    points: Float[Tensor, "n 3"], views: Sequence[PinholeView], frame: Frame
 ) -> Bool[Tensor, " n"]:
     """Points that several views show, and that at most half as many look straight through.
 
     What one view alone shows is mist before or behind the surface that the others agree on.
     """
     met, through = torch.zeros(len(points)), torch.zeros(len(points))
+    stretch = frame.stretch(points)
     for view in views:
-        seen = look_back(view, points, TOLERANCE)
+        seen = look_back(view, points, TOLERANCE * stretch)
         met += seen.met
         through += seen.through
     fewest = min(FEWEST_VIEWS, math.ceil(len(views) / 10))
     return (met >= fewest) & (2 * through <= met)
 
 
-def with_normals(points: SurfacePoints) -> SurfacePoints:
-    """Normals and spacing from the neighbours; ``normals`` come in as the way to the cameras."""
-    places = points.positions.double().numpy()
+def on_planes(points: SurfacePoints) -> SurfacePoints:
+    """Points moved onto the plane through their neighbours, which also gives their normals.
+
+    The plane is that of least squares, with a Gaussian weight for distance: moving least squares
+    (Alexa et al., "Point set surfaces", IEEE Visualization 2001), one step.
+
+    Args:
+        points: their ``normals`` are the way to the cameras.
+    """
+    places = points.positions.double()
     count = min(PLANE, len(places))
-    distance, near = KDTree(places).query(places, k=count, workers=-1)
-    distance, near = distance.reshape(len(places), -1), near.reshape(len(places), -1)
-    around = torch.from_numpy(places[near])
-    around = around - around.mean(dim=1, keepdim=True)
-    covariance = around.transpose(1, 2) @ around
-    # Eigenvalues ascend: the first vector is across the plane.
-    normal = torch.linalg.eigh(covariance).eigenvectors[:, :, 0].float()
-    towards = points.normals
-    normal = normal * torch.where((normal * towards).sum(dim=1) < 0, -1.0, 1.0)[:, None]
-    spacing = torch.from_numpy(distance[:, 1 : NEAREST + 1].mean(axis=1)).float() if count > 1 else points.spacing
-    return replace(points, normals=F.normalize(normal, dim=1), spacing=spacing)
+    if count < 4:
+        return replace(points, normals=F.normalize(points.normals, dim=1))
+    distance, near = KDTree(places.numpy()).query(places.numpy(), k=count)
+    moved, normals = torch.empty_like(places), torch.empty_like(places)
+    for part in torch.arange(len(places)).split(CHUNK):
+        around, away = places[near[part]], torch.from_numpy(distance[part])[..., None]
+        weight = points.rays[near[part]].clamp(max=8)[..., None] * torch.exp(
+            -2 * (away / away[:, -1:].clamp_min(1e-12)) ** 2
+        )
+        middle = (weight * around).sum(dim=1) / weight.sum(dim=1)
+        offset = around - middle[:, None]
+        # Eigenvalues ascend: the first vector is across the plane.
+        normal = torch.linalg.eigh((weight * offset).mT @ offset).eigenvectors[:, :, 0]
+        up = (normal * points.normals[part]).sum(dim=1, keepdim=True)
+        normals[part] = torch.where(up < 0, -normal, normal)
+        aside = ((middle - places[part]) * normals[part]).sum(dim=1, keepdim=True)
+        moved[part] = places[part] + aside * normals[part]
+    return replace(points, positions=moved.float(), normals=normals.float())
+
+
+def spacing(points: SurfacePoints) -> Float[Tensor, " n"]:
+    """Mean distance of each point to those right around it, at most `LONELY` sides of its voxel."""
+    places = points.positions.double().numpy()
+    if len(places) < 2:
+        return points.side
+    distance, _ = KDTree(places).query(places, k=min(NEAREST + 1, len(places)))
+    mean = torch.from_numpy(distance[:, 1:].mean(axis=1)).float()
+    return torch.minimum(mean, LONELY * points.side)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from dff.export.points import SurfacePoints
+from dff.export.points import SurfacePoints, spacing
 from dff.selection.point_cloud import checked_suffix, write_vertices
 
 # The constant spherical harmonic.
@@ -64,7 +64,7 @@ class Splats:
 
 def splats_of(points: SurfacePoints) -> Splats:
     """A disc for each point, wide enough that neighbours overlap and the surface closes."""
-    size = points.spacing
+    size = spacing(points)
     wide = WIDE * size
     scales = torch.stack([wide, wide, THIN * size], dim=1)
     return Splats(

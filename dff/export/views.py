@@ -28,6 +28,8 @@ from dff.scene import Scene
 FEWEST_PIXELS = 12_000
 # More than half of the light must have been stopped, or there is no surface.
 THERE = 0.5
+# Neighbouring pixels whose depth differs by less than this share of it show one surface.
+SAME_SURFACE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,29 @@ class PinholeView:
         inside = (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
         return pixels, local.norm(dim=1), inside & (ahead > 1e-6)
 
+    def sampled_depth(self, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+        """Depth at places in the picture; infinite where the ray meets nothing.
+
+        Bilinear where the four pixels around belong to one surface, else that of the nearest.
+        """
+        height, width = self.size
+        depth = torch.where(self.there, self.depth, torch.inf)
+        high = torch.tensor([width - 1, height - 1])
+        low = (pixels - 0.5).floor().long().clamp(torch.zeros(2, dtype=torch.long), high)
+        next_ = torch.minimum(low + 1, high)
+        part = (pixels - 0.5 - low).clamp(0, 1)
+        corners = torch.stack(
+            [depth[y[:, 1], x[:, 0]] for y in (low, next_) for x in (low, next_)], dim=1
+        )
+        right, down = part[:, 0], part[:, 1]
+        weights = torch.stack(
+            [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], dim=1
+        )
+        nearest = corners.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
+        span = corners.amax(dim=1) - corners.amin(dim=1)
+        smooth = span < SAME_SURFACE * nearest
+        return torch.where(smooth, (weights * corners).sum(dim=1), nearest)
+
 
 def render_views(
     scene: Scene,
@@ -124,7 +149,7 @@ def spread_rays(cameras: Cameras, rays: int) -> tuple[list[int], float]:
 
 
 def pinhole(camera: Cameras) -> Cameras:
-    """A camera without lens in the same place; one that sees all round looks ahead at 90 degrees."""
+    """A camera without lens in the same place; one that sees all round gets a view of 90 degrees."""
     fx, fy = camera.fx, camera.fy
     if int(camera.camera_type[0]) not in (CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value):
         fx = fy = camera.width / 2.0
@@ -143,12 +168,11 @@ def pinhole(camera: Cameras) -> Cameras:
 def _view(
     scene: Scene, camera: Cameras, edits: CompiledEdits | None, steps: Sequence[int]
 ) -> PinholeView:
-    told = edits is not None and len(edits.operations) > 0
-    outputs = scene.render(camera, edits, touched=True) if told else scene.render(camera, edits)
+    outputs = scene.render(camera, edits, touched=edits is not None)
     depth, there = outputs["depth"][..., 0], outputs["accumulation"][..., 0] > THERE
     step = torch.zeros(depth.shape, dtype=torch.long)
-    if told:
-        changed = outputs["touched"] > THERE
+    changed = outputs.get("touched", torch.zeros(*depth.shape, 0)) > THERE
+    if changed.shape[-1]:
         numbers = torch.tensor(list(steps) or list(range(1, changed.shape[-1] + 1)))
         step = (changed * numbers).amax(dim=-1) * there
     return PinholeView(

@@ -13,6 +13,7 @@ from dff.edits.compiled import CompiledEdits
 from dff.edits.layers import Chosen, Step, plan_layers
 from dff.edits.operations import Repaint
 from dff.errors import DffError
+from dff.field_matter import FieldMatter
 from dff.repaint.cameras import Region
 from dff.repaint.guide import RandomViews
 from dff.repaint.paint import TEXTURE, FieldPaint
@@ -52,10 +53,16 @@ class Canvas:
             made = "; ".join(selection.made_by)
             raise DffError(f"there is nothing to paint: the selection is empty ({made})")
         features = scene.model.feature_field
-        assert features is not None
+        if features is None:
+            raise DffError("this scene was trained without features: nothing can be selected in it")
         scorer = None if selection.exact is None else selection.exact.on(features)
-        matter = dataclasses.replace(
-            scene.as_source().matter, places=(Placed(selection),), scorers=(scorer,)
+        matter = FieldMatter(
+            scene.model.field,
+            scene.model.density_fns,
+            features,
+            (Placed(selection),),
+            (scorer,),
+            scene.surface.snap,
         )
         grid = selection.grid
         chosen = Chosen(0, 0, selection.values, grid.points, grid.reach)

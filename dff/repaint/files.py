@@ -44,12 +44,13 @@ class RepaintFiles:
         Raises:
             UsageError: it is called something else, or like a folder that is there.
         """
-        if output.suffix and output.suffix not in SUFFIXES:
+        suffix, folder = output.suffix, output.parent
+        # A version number at the end of a name is no suffix.
+        if suffix not in SUFFIXES and suffix[1:].isalpha():
             raise UsageError(
-                f"--output is written as .safetensors and .yml: give a name without "
-                f"'{output.suffix}'"
+                f"--output is written as .safetensors and .yml: give a name without '{suffix}'"
             )
-        stem, folder = output.stem, output.parent
+        stem = output.stem if suffix in SUFFIXES else output.name
         if output.is_dir() or not stem:
             raise UsageError(f"--output {output} is a folder: name a file in it")
         return cls(
@@ -95,7 +96,7 @@ def look_for(files: RepaintFiles, facts: Mapping[str, Any], steps: int) -> Found
         DffError: the files are those of another repainting, or damaged.
     """
     if files.resume.exists():
-        told, state = read_tensors(files.resume, limit=None)
+        told, state = read_tensors(files.resume)
         step = _steps_of(files.resume, told, facts)
         return Found(step, state)
     if files.paint.exists():

@@ -53,6 +53,7 @@ def clip_guide(
         DffError: source and prompt are the same, so that there is no direction between them.
     """
     patches, training = patches or PatchSettings(), training or TrainingSettings()
+    patches.validate()
     source = source_words(canvas.selection) if source is None else source
     if loss == "directional" and source.casefold() == prompt.casefold():
         raise DffError(
@@ -83,6 +84,7 @@ def editing_guide(
     Raises:
         DffError: no training view has the selection in its frame.
     """
+    options.validate()
     training = training or TrainingSettings()
     cameras = canvas.scene.training_cameras
     seen = sees(cameras, canvas.region.center).nonzero()[:, 0].tolist()

@@ -25,7 +25,7 @@ from dff.repaint.stored import save_paint, write_tensors
 from dff.repaint.trainer import Training
 from dff.repaint.views import PreparedView
 
-PREVIEW_SIZE = 256
+PREVIEW_SIZE = 192
 
 
 def repaint(
@@ -54,9 +54,10 @@ def repaint(
         The losses of the steps that this run did.
 
     Raises:
-        DffError: the output is another repainting, or cannot be written.
+        DffError: the output is another repainting, or cannot be written; the loss is no number.
         KeyboardInterrupt: the user stopped it; everything is saved.
     """
+    settings.validate()
     files = RepaintFiles.of(output)
     facts = _facts(canvas, guide, prompt, settings)
     if overwrite:
@@ -121,23 +122,18 @@ def _train(
     )
     with Progress(*columns) as progress, stopped_between_steps() as stopped:
         bar = progress.add_task("Repainting", total=settings.steps, completed=first, loss="")
-        done = first
-        try:
-            for number in range(first, settings.steps):
-                losses.append(training.step(number))
-                done = number + 1
-                progress.update(bar, completed=done, loss=f"{losses[-1]:.4f}")
-                if preview is not None and _is_time(done, settings.preview_every, settings.steps):
-                    _write_preview(preview, training.paint, previews / f"{done:06d}.png")
-                if _is_time(done, settings.save_every, settings.steps):
-                    save(done)
-                if on_step is not None:
-                    on_step(number, losses[-1])
-                if stopped.is_set():
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            save(done)
-            raise
+        for number in range(first, settings.steps):
+            losses.append(training.step(number))
+            done = number + 1
+            progress.update(bar, completed=done, loss=f"{losses[-1]:.4f}")
+            if preview is not None and _is_time(done, settings.preview_every, settings.steps):
+                _write_preview(preview, training.paint, previews / f"{done:06d}.png")
+            if on_step is not None:
+                on_step(number, losses[-1])
+            if _is_time(done, settings.save_every, settings.steps) or stopped.is_set():
+                save(done)
+            if stopped.is_set() and done < settings.steps:
+                raise KeyboardInterrupt
     return losses
 
 
@@ -146,11 +142,10 @@ def _is_time(done: int, every: int, steps: int) -> bool:
 
 
 def _preview_of(canvas: Canvas, settings: TrainingSettings) -> PreparedView | None:
-    """The view that previews show: of a few, the one with most of the selection."""
+    """The view that previews show."""
     if settings.preview_every == 0:
         return None
-    views = canvas.random_views(PREVIEW_SIZE, settings.seed)
-    return max((views(number) for number in range(3)), key=lambda view: float(view.share.mean()))
+    return canvas.random_views(PREVIEW_SIZE, settings.seed)(0)
 
 
 @torch.no_grad()

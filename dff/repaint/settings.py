@@ -32,7 +32,12 @@ class TrainingSettings:
     preview_every: int = 50
     """Steps between preview pictures (before | now); 0 writes none."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            DffError: naming the option and its range.
+        """
         check("--training.steps", self.steps, 1, 1_000_000)
         check("--training.learning-rate", self.learning_rate, 1e-6, 1.0)
         check("--training.preserve", self.preserve, 0.0, 1e6)
@@ -62,14 +67,19 @@ class TowerOptions:
 class PatchSettings:
     """What CLIP is shown."""
 
-    cameras: int = 48
+    cameras: int = 32
     """Random cameras around the selection, each rendered once and then kept."""
-    size: int = 128
+    size: int = 112
     """Pixels along each side of what they see."""
     augmentations: int = 4
     """Crops, with perspective and with other backgrounds, that CLIP sees in a step."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            DffError: naming the option and its range.
+        """
         check("--patches.cameras", self.cameras, 1, 10_000)
         check("--patches.size", self.size, 8, 2048)
         check("--patches.augmentations", self.augmentations, 1, 1024)
@@ -96,7 +106,12 @@ class EditorOptions:
     rays: int = 4096
     """Pixels that are compared in a step."""
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            DffError: naming the option and its range.
+        """
         check("--editor.guidance-scale", self.guidance_scale, 0.0, 100.0)
         check("--editor.image-guidance-scale", self.image_guidance_scale, 1.0, 100.0)
         check("--editor.num-inference-steps", self.num_inference_steps, 1, 1000)

@@ -62,7 +62,7 @@ def load_paint(path: Path, fingerprint: str, field: RadianceField) -> Paint:
         DffError: the file is missing, damaged, of a later version or of another checkpoint, or its
             tensors do not fit.
     """
-    facts, tensors = read_tensors(path)
+    facts, tensors = read_tensors(path, MAX_BYTES)
     if facts.get("kind") != KIND:
         raise DffError(f"{path} is no repainting: dff repaint writes one")
     if facts.get("version") != VERSION:
@@ -93,9 +93,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         stream.write(data)
 
 
-def read_tensors(
-    path: Path, limit: int | None = MAX_BYTES
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_tensors(path: Path, limit: int | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `write_tensors` wrote: facts, and tensors on the CPU.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from dff.errors import DffError
 from dff.repaint.guide import Guide
 from dff.repaint.paint import FieldPaint
 from dff.repaint.seeds import seed_of
@@ -44,6 +45,9 @@ class Training:
 
         Returns:
             Its loss.
+
+        Raises:
+            DffError: the loss is not finite.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = group["share"] * self.settings.rate(number)
@@ -52,6 +56,10 @@ class Training:
         with torch.random.fork_rng():
             torch.manual_seed(seed_of(self.settings.seed, "paint", number))
             loss = self.guide.loss(self.paint, number)
+            if not torch.isfinite(loss):
+                raise DffError(
+                    f"the loss of step {number + 1} is no number: lower --training.learning-rate"
+                )
             loss.backward()
         self._optimizer.step()
         return float(loss)

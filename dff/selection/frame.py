@@ -43,6 +43,22 @@ class Frame:
         low, high = self.aabb.to(unit)
         return low + unit * (high - low)
 
+    @property
+    def sides(self) -> Float[Tensor, " 3"]:
+        """World lengths of the cube's sides, where nothing is stretched."""
+        return torch.full((3,), 4.0) if self.contracted else self.aabb[1] - self.aabb[0]
+
+    def stretch(self, world: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+        """How much longer what is there is than its share of the cube says, at least 1.
+
+        Contracted: ``n / (2 - 1 / n)`` across the way out, with ``n = max |x_i|`` (outwards it is
+        ``n^2``); else 1.
+        """
+        if self.contracted:
+            n = world.abs().amax(dim=-1).clamp_min(1.0)
+            return n / (2 - 1 / n)
+        return torch.ones_like(world[..., 0])
+
 
 def voxel_corners(voxels: Tensor, resolution: int) -> Tensor:
     """Column, row and layer ``(n, 3)`` of voxels given by their number, x slowest."""

@@ -81,7 +81,7 @@ def mesh_of(selection: Selection, frame: Frame) -> Mesh:
         marching_cubes(volume.astype(np.float32), LEVEL, gradient_direction="ascent"),
     )
     met = (frame.unit(grid.points[chosen]) * grid.resolution).numpy() - 0.5 - low
-    vertices = _smoothed(_drawn_in(vertices.astype(np.float64), faces, met), faces)
+    vertices = smoothed(_drawn_in(vertices.astype(np.float64), faces, met), faces)
     nearest = KDTree(met).query(vertices)[1]
     unit = torch.from_numpy((vertices + low + 0.5) / grid.resolution)
     return Mesh(frame.world(unit.float()).numpy(), faces, colour_bytes(grid.rgb[chosen])[nearest])
@@ -119,7 +119,7 @@ def _drawn_in(
     return vertices + normals * np.minimum(inward, 0.0)[:, None]
 
 
-def _smoothed(
+def smoothed(
     vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> Float[np.ndarray, "v 3"]:
     """Taubin's smoothing: steps towards the neighbours' mean and, a bit longer, back."""

@@ -98,9 +98,7 @@ operations = st.one_of(
     st.builds(ops.Tint, color=colours, strength=share),
     st.builds(ops.SetColor, color=colours, gain=st.floats(0, 10)),
     st.builds(ops.Greyscale, strength=share),
-    st.builds(
-        ops.Channels, order=st.sampled_from(["rgb", "rbg", "grb", "gbr", "brg", "bgr"])
-    ),
+    st.builds(ops.Channels, order=st.sampled_from(["rgb", "rbg", "grb", "gbr", "brg", "bgr"])),
     curve_changes(),
     placed(ops.Transform, fill=flags),
     placed(ops.Duplicate, count=st.integers(1, 100)),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import colorsys
+from itertools import pairwise, permutations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.interpolate import PchipInterpolator
 
 from dff.edits import (
     COLOUR_FUNCTIONS,
+    Channels,
+    Curves,
     Greyscale,
     HueShift,
     SaturationScale,
@@ -22,6 +27,7 @@ from dff.edits import (
     rgb_to_hsv,
 )
 from dff.edits.operations import RECOLOR_FUNCTIONS
+from dff.edits.tone_curve import tone_curve
 
 channel = st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 0.5, 1.0]))
 pixels = st.lists(st.tuples(channel, channel, channel), min_size=1, max_size=8)
@@ -78,7 +84,80 @@ def test_setting_a_colour_keeps_the_shading():
     assert recolour(lit, SetColor(color=(1.0, 1.0, 1.0), gain=10)).max() == 1
 
 
+@st.composite
+def curves(draw) -> tuple[tuple[float, float], ...]:
+    xs = draw(st.lists(st.integers(0, 10_000), min_size=2, max_size=8, unique=True))
+    return tuple((x / 10_000, draw(channel)) for x in sorted(xs))
+
+
+@given(curves(), st.lists(channel, min_size=1, max_size=20))
+def test_tone_curves_agree_with_scipy_and_numpy(points, values):
+    xs, ys = zip(*points, strict=True)
+    inside = np.clip(values, xs[0], xs[-1])
+    smooth = PchipInterpolator(xs, ys)(inside) if len(xs) > 2 else np.interp(values, xs, ys)
+    got = tone_curve(tensor(values), points, smooth=True)
+    torch.testing.assert_close(got, tensor(smooth.tolist()), rtol=1e-7, atol=1e-9)
+    got = tone_curve(tensor(values), points, smooth=False)
+    torch.testing.assert_close(got, tensor(np.interp(values, xs, ys).tolist()), atol=1e-9, rtol=0)
+
+
+@given(curves(), st.booleans())
+def test_tone_curves_go_through_their_points_and_never_beyond(points, smooth):
+    xs, ys = zip(*points, strict=True)
+    torch.testing.assert_close(tone_curve(tensor(xs), points, smooth), tensor(ys))
+    x = torch.linspace(-0.5, 1.5, 1001, dtype=torch.float64)
+    y = tone_curve(x, points, smooth)
+    for (x0, y0), (x1, y1) in pairwise(points):
+        between = y[(x >= x0) & (x <= x1)]
+        assert ((between >= min(y0, y1) - 1e-12) & (between <= max(y0, y1) + 1e-12)).all()
+    assert (y[x <= xs[0]] == ys[0]).all()
+    assert torch.allclose(y[x >= xs[-1]], tensor(ys[-1]))
+    rising = tuple(zip(xs, sorted(ys), strict=True))
+    assert (tone_curve(x, rising, smooth).diff() >= -1e-12).all()
+
+
+def test_the_slope_of_a_curve_is_its_gradient():
+    points = ((0.1, 0.0), (0.3, 0.5), (0.6, 0.6), (0.9, 0.2))
+    x = torch.linspace(0.11, 0.89, 40, dtype=torch.float64, requires_grad=True)
+    tone_curve(x, points).sum().backward()
+    slopes = PchipInterpolator(*zip(*points, strict=True)).derivative()(x.detach().numpy())
+    torch.testing.assert_close(x.grad, torch.from_numpy(slopes))
+    assert torch.autograd.gradcheck(lambda v: tone_curve(v, points), (x,))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32])
+def test_points_close_together_are_no_trouble_to_low_precision(kind):
+    points = ((0.0, 0.0), (0.9, 0.2), (0.9001, 0.8), (1.0, 1.0))
+    values = torch.linspace(0, 1, 200).to(kind)
+    for smooth in (True, False):
+        got = tone_curve(values, points, smooth)
+        assert got.dtype == kind
+        torch.testing.assert_close(
+            got.float(), tone_curve(values.double(), points, smooth).float(), atol=0.01, rtol=0
+        )
+
+
+def test_channels_go_through_their_own_curve_first_then_through_that_of_all():
+    half, up = ((0.0, 0.0), (1.0, 0.5)), ((0.0, 0.2), (1.0, 1.0))
+    rgb = tensor([[0.2, 0.4, 0.8]])
+    got = recolour(rgb, Curves(red=half, all=up, smooth=False))
+    torch.testing.assert_close(got, tensor([[0.2 + 0.8 * 0.1, 0.2 + 0.8 * 0.4, 0.2 + 0.8 * 0.8]]))
+    got = recolour(rgb, Curves(green=half, blue=up))
+    torch.testing.assert_close(got, tensor([[0.2, 0.2, 0.2 + 0.8 * 0.8]]))
+
+
+@pytest.mark.parametrize("order", ["".join(names) for names in permutations("rgb")])
+def test_channels_change_places(order):
+    rgb = torch.rand(5, 4, 3)
+    old = dict(zip("rgb", rgb.unbind(-1), strict=True))
+    assert torch.equal(
+        recolour(rgb, Channels(order=order)), torch.stack([old[name] for name in order], dim=-1)
+    )
+
+
 def examples():
+    yield Curves(all=((0.1, 0.0), (0.3, 0.6), (0.9, 0.4)), red=((0.0, 1.0), (1.0, 0.0)))
+    yield Channels(order="brg")
     yield HueShift(degrees=77)
     yield SaturationScale(factor=3)
     yield ValueScale(factor=2)

@@ -72,6 +72,8 @@ def project_splats(
     a, b, c = flat[:, 0, 0] + 0.3, flat[:, 0, 1], flat[:, 1, 1] + 0.3
     determinant = a * c - b * b
     radius = np.ceil(3 * np.sqrt((a + c) / 2 + np.sqrt(((a - c) / 2) ** 2 + b * b)))
+    # One that would cover the picture costs too much; nothing that looks right has any.
+    radius = np.minimum(radius, 48)
     shown = (u + radius > 0) & (u - radius < width) & (v + radius > 0) & (v - radius < height)
     pixel, order, alpha = [], [], []
     rank = np.argsort(np.argsort(z))

@@ -5,8 +5,9 @@ takes its cast shadow along and is lit anew; one that is moved by an edit leaves
 fell, and brings the light that fell on it. Turning the hue of a thing's paint turns that of what
 one sees under white light only. What an edit says is therefore rendered with the *kept light*:
 shapes are those of the edited scene, and each surface sends the light that the photos show it
-sending, its hue turned where the edit says so. Surfaces that no photo shows, such as the table
-under a thing that is taken away, have the light of the edited world, for there is none to keep.
+sending, its hue turned where the edit says so. Where no photo shows a surface, such as the table
+under a thing that is taken away, there is no light to keep: it has its own paint, in the edited
+world's light, dimmed as that of the nearest places is that photos show.
 The other truth, the edited world itself, is `dff.data.generated.render.render_views` of
 `TrueEdit.after`; how far the two are apart is what no edit of baked light can reach.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from dff.data.generated.cameras import Camera
 from dff.data.generated.description import SceneDescription
@@ -85,10 +87,10 @@ class TrueEdit:
 
     @classmethod
     def duplicate(cls, before: SceneDescription, instance: int, placing: Similarity) -> TrueEdit:
-        """A second one of a thing; the first stays as it is, and is not touched."""
+        """A second one of a thing; the first stays as it is."""
         copy = before.next_number
         after = before.duplicated(instance, placing)
-        return cls(before, after, (Carried(copy, before, placing),), (copy,))
+        return cls(before, after, (Carried(copy, before, placing),), (instance, copy))
 
     @classmethod
     def insert(
@@ -148,13 +150,27 @@ class _KeptLight(_Stage):
             seen = stage._shade(there - _BEFORE * turned, turned, sample)
             found[mine] = np.roll(seen, carried.thirds, axis=1)
             resting &= ~mine
-        shown = resting & seen_from(
-            self._before._caster, points - _BEFORE * along, self._photographed
-        )
-        for mine, stage in ((shown, self._before._shade), (resting & ~shown, super()._shade)):
-            found[mine] = stage(points[mine] - _BEFORE * along[mine], along[mine], sample)
+        starts = points - _BEFORE * along
+        shown = resting & seen_from(self._before._caster, starts, self._photographed)
+        found[shown] = self._before._shade(starts[shown], along[shown], sample)
+        for one in np.unique(owner[resting & ~shown]):
+            there, around = resting & ~shown & (owner == one), shown & (owner == one)
+            world = super()._shade(starts[there], along[there], sample)
+            if around.any():
+                near = np.flatnonzero(around)[nearest(points[there], points[around])]
+                chosen, place = np.unique(near, return_inverse=True)
+                lit = super()._shade(starts[chosen], along[chosen], sample)
+                lit = lit[place.reshape(near.shape)].sum(axis=1)
+                world = world * found[near].sum(axis=1) / np.maximum(lit, 1e-6)
+            found[there] = world
         light[hit] = found
         return light
+
+
+def nearest(points: Array, others: Array, count: int = 8) -> NDArray[np.int64]:
+    """(N, k) which of (M, 3) others are nearest to (N, 3) points, k being at most ``count``."""
+    _, found = cKDTree(others).query(points, k=min(count, len(others)))
+    return np.asarray(found).reshape(len(points), -1)
 
 
 def seen_from(caster: RayCaster, points: Array, cameras: Sequence[Camera]) -> NDArray[np.bool_]:
