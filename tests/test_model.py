@@ -1,72 +1,23 @@
-"""What the model renders and learns, on a few rays: gradients, compositing, edits."""
+"""What the model renders and learns, on a few rays: gradients and compositing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle
-from nerfstudio.data.scene_box import SceneBox
 from nerfstudio.field_components.field_heads import FieldHeadNames
 
-from dff.checkpoint import TeacherRecord
-from dff.edits.compiled import CompiledEdits
-from dff.edits.layers import Act, Layer
-from dff.edits.operations import Delete, Extract, HueShift, Opacity, SetColor
-from dff.field_matter import FieldMatter
-from dff.model import DFFModel, DFFModelConfig
+from dff.model import DFFModel
 from dff.query.scores import QueryEmbedding, query_scores
 from dff.selection.field_selection import FieldSelection
 
-RAYS, DIM = 24, 5
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-def tiny_model(**more) -> DFFModel:
-    """A model small enough to look at, in a random fog that varies in space."""
-    config = DFFModelConfig(
-        num_levels=3,
-        features_per_level=2,
-        max_res=32,
-        log2_hashmap_size=10,
-        hidden_dim=16,
-        num_proposal_samples_per_ray=(16,),
-        num_nerf_samples_per_ray=10,
-        proposal_net_args_list=[
-            {"hidden_dim": 8, "log2_hashmap_size": 9, "num_levels": 2, "max_res": 16}
-        ],
-        feature_num_levels=3,
-        feature_max_res=32,
-        feature_log2_hashmap_size=10,
-        feature_features_per_level=2,
-        feature_hidden_dim=8,
-        implementation="torch",
-        near_plane=0.1,
-        far_plane=6.0,
-        **more,
-    )
-    metadata = {"teachers": (TeacherRecord("colour", DIM, "c0"),)} if config.train_features else {}
-    box = SceneBox(torch.tensor([[-1.0] * 3, [1.0] * 3]))
-    model = DFFModel(config, box, num_train_data=4, metadata=metadata)
-    model.prior.grid.copy_(3 * torch.rand_like(model.prior.grid))
-    for field in (model.field, model.feature_field):
-        if field is not None:  # tables start at nearly zero: make places differ
-            for parameter in field.encoding.parameters():
-                parameter.data.copy_(torch.randn_like(parameter))
-    return model
-
-
-def rays(count: int = RAYS) -> RayBundle:
-    directions = torch.nn.functional.normalize(torch.randn(count, 3), dim=-1)
-    return RayBundle(
-        origins=torch.randn(count, 3) * 0.3,
-        directions=directions,
-        pixel_area=torch.full((count, 1), 1e-4),
-        camera_indices=torch.randint(0, 4, (count, 1)),
-        nears=torch.full((count, 1), 0.1),
-        fars=torch.full((count, 1), 6.0),
-    )
+from tiny_model import DIM, RAYS, rays, tiny_model
 
 
 def losses_of(model: DFFModel) -> dict[str, torch.Tensor]:
@@ -220,162 +171,6 @@ class TestCompositing:
         expected = query_scores(features, query)[:, None]
         torch.testing.assert_close(outputs["relevancy"], expected, rtol=1e-4, atol=1e-5)
         assert outputs["relevancy"].std() > 0.01
-
-
-@dataclass(frozen=True)
-class Everywhere:
-    """The same mask at every point."""
-
-    value: float
-
-    def mask(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.full_like(hidden[..., 0], self.value)
-
-
-@dataclass(frozen=True)
-class Half:
-    """Points whose first hidden feature is large."""
-
-    def mask(self, hidden: torch.Tensor) -> torch.Tensor:
-        return (hidden[..., 0] > 0.05).to(hidden.dtype)
-
-
-@dataclass(frozen=True)
-class WhereFeatures:
-    """All points that have features at all, as a real selection that everything matches."""
-
-    def mask(self, hidden: torch.Tensor) -> torch.Tensor:
-        return (hidden != 0).any(dim=-1).to(hidden.dtype)
-
-
-def asked_anywhere(selection):
-    """The selection is asked everywhere; its voxels, where they are to do, say about as much."""
-    about = getattr(selection, "value", 0.5)
-
-    def place(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        everywhere = torch.ones_like(unit[..., 0], dtype=torch.bool)
-        return torch.full_like(unit[..., 0], about), everywhere
-
-    return place
-
-
-def steps(model: DFFModel, *pairs) -> CompiledEdits:
-    matter = FieldMatter(
-        model.field,
-        model.density_fns,
-        model.feature_field,
-        tuple(asked_anywhere(selection) for selection, _ in pairs),
-        tuple(selection for selection, _ in pairs),
-    )
-    acts = tuple(Act(k, operation, k) for k, (_, operation) in enumerate(pairs))
-    return CompiledEdits((Layer(0, acts),), (matter,), tuple(operation for _, operation in pairs))
-
-
-NO_EFFECT = {
-    "empty stack": (),
-    "delete nothing": ((Everywhere(0.0), Delete()),),
-    "extract everything": ((Everywhere(1.0), Extract()),),
-    "opacity of nothing": ((Everywhere(0.0), Opacity(factor=0.2)),),
-    "full opacity": ((Everywhere(1.0), Opacity(factor=1.0)),),
-    "recolour nothing": ((Everywhere(0.0), HueShift(degrees=90)),),
-    "several": (
-        (Everywhere(0.0), Delete()),
-        (Everywhere(1.0), Extract()),
-    ),
-}
-
-
-class TestEdits:
-    @pytest.mark.parametrize("name", NO_EFFECT)
-    def test_what_changes_nothing_changes_no_bit(self, name):
-        model = tiny_model().eval()
-        bundle = rays()
-        plain, edited = model.render(bundle), model.render(bundle, steps(model, *NO_EFFECT[name]))
-        for key, value in plain.items():
-            assert torch.equal(value, edited[key]), key
-
-    def test_deleting_everything_leaves_nothing(self):
-        model = tiny_model().eval()
-        outputs = model.render(rays(), steps(model, (Everywhere(1.0), Delete())))
-        assert (outputs["accumulation"] == 0).all()
-        outputs = model.render(rays(), steps(model, (Everywhere(0.0), Extract())))
-        assert (outputs["accumulation"] == 0).all()
-
-    def test_recolouring_changes_colour_and_nothing_else(self):
-        model = tiny_model().eval()
-        bundle = rays()
-        edits = steps(model, (Half(), SetColor(color=(1.0, 0.0, 0.0), gain=2.0)))
-        plain, edited = model.render(bundle), model.render(bundle, edits)
-        assert not torch.allclose(plain["rgb"], edited["rgb"], atol=0.02)
-        for key in ("accumulation", "depth", "expected_depth"):
-            assert torch.equal(plain[key], edited[key]), key
-
-    def test_deleting_and_extracting_the_same_share_the_light(self):
-        # On one and the same set of samples, which every ray has: no density, no proposals.
-        model = tiny_model().eval()
-        bundle = rays()
-        deleted = model.render(bundle, steps(model, (Half(), Delete())))["accumulation"]
-        extracted = model.render(bundle, steps(model, (Half(), Extract())))["accumulation"]
-        plain = model.render(bundle)["accumulation"]
-        assert (deleted < plain - 0.01).any()
-        assert (extracted < plain - 0.01).any()
-        # Removing matter never stops more light, up to where the samples now lie.
-        assert (deleted <= plain + 0.15).all()
-
-    def test_edits_on_empty_space_work(self):
-        model = tiny_model().eval()
-        model.prior.grid.zero_()
-        outputs = model.render(
-            rays(), steps(model, (Half(), Delete()), (Half(), HueShift(degrees=9)))
-        )
-        assert (outputs["accumulation"] == 0).all()
-        assert torch.isfinite(outputs["rgb"]).all()
-
-    @pytest.mark.parametrize("operation", [Delete(), Extract()])
-    def test_thin_fog_is_edited_to_within_one_grey_level(self, operation):
-        model = tiny_model(background_color="white").eval()
-        model.prior.grid.fill_(1e-3)  # every sample stops less than a thousandth of the light
-        with torch.no_grad():
-            for network in (model.field.density_mlp, model.proposal_networks[0].mlp):
-                for parameter in network.parameters():
-                    parameter.zero_()
-        bundle = rays()
-        plain = model.render(bundle)["accumulation"]
-        found = model.render(bundle, steps(model, (WhereFeatures(), operation)))["accumulation"]
-        expected = plain if isinstance(operation, Extract) else torch.zeros_like(plain)
-        assert float((found - expected).abs().max()) < 1 / 255
-
-    def test_rendering_changes_no_parameter_and_no_buffer(self):
-        model = tiny_model().eval()
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        query = QueryEmbedding(torch.randn(1, DIM), torch.randn(1, DIM), 10.0, "pairwise")
-        selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
-        edits = steps(model, (Half(), Delete()), (selection, HueShift(degrees=30)))
-        model.render(rays(), edits, selection, hidden=True)
-        after = model.state_dict()
-        assert set(before) == set(after)
-        assert all(torch.equal(before[name], after[name]) for name in before)
-        assert all(p.grad is None for p in model.parameters())
-
-    def test_nerfstudios_way_in_sees_the_edits_and_the_selection(self):
-        model = tiny_model().eval()
-        bundle = rays()
-        query = QueryEmbedding(torch.randn(1, DIM), torch.randn(1, DIM), 10.0, "pairwise")
-        model.selection = FieldSelection.make(query, model.feature_field.head("colour").weight, 0.5)
-        model.edits = steps(model, (Everywhere(1.0), Delete()))
-        outputs = model(bundle)
-        assert (outputs["accumulation"] == 0).all()
-        assert outputs["relevancy"].shape == (RAYS, 1)
-
-    def test_training_does_not_see_the_edits(self):
-        model = tiny_model()
-        bundle = rays()
-        model.train()
-        torch.manual_seed(1)
-        plain = model(bundle)["rgb"]
-        model.edits = steps(model, (Everywhere(1.0), Delete()))
-        torch.manual_seed(1)
-        assert torch.equal(model(bundle)["rgb"], plain)
 
 
 class TestWithoutFeatures:

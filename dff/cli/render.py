@@ -30,7 +30,8 @@ class Render:
     load_config: Path
     """The config.yml that training wrote, or an edited.yml, whose edits are applied first."""
     output_path: Path | None = None
-    """A folder for images, or a file ending in .mp4, .gif or .webp for a video."""
+    """A folder for images, or a file ending in .mp4, .gif or .webp for a video, whose frames are
+    kept in NAME_frames beside it."""
     edits: tuple[Path, ...] = ()
     """Edit documents (YAML or JSON). Several act one after the other, as if they were one."""
     side_by_side: bool = False

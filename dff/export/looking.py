@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from dff.export.views import PinholeView
+from dff.export.views import PinholeView, one_surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,27 +16,26 @@ class LookedAt:
     """What a view says of places.
 
     Attributes:
-        gap: (n,), from the place on to the surface that the view shows there, along the ray, in
-            world units: above 0 the view looks through it, below it is hidden; NaN where the view
-            does not show it.
-        met, through: (n,), the gap's size is within the tolerance; the gap is above it.
-        pixel: (n,), number of the pixel that shows it, row by row; 0 where none does.
-        facing: (n, 3), unit, from the place to the camera.
+        met: (n,), the view shows a surface there.
+        through: (n,), it shows one behind, or none at all.
+        gap: (n,), to the surface at the nearest pixel, in world units; infinite where the view does
+            not show the place.
+        pixel: (n,), number of that pixel, row by row; 0 where the view does not show the place.
     """
 
-    gap: Float[Tensor, " n"]
     met: Bool[Tensor, " n"]
     through: Bool[Tensor, " n"]
+    gap: Float[Tensor, " n"]
     pixel: Int[Tensor, " n"]
-    facing: Float[Tensor, "n 3"]
 
 
 def look_back(
     view: PinholeView, points: Float[Tensor, "n 3"], tolerance: Float[Tensor, " n"]
 ) -> LookedAt:
-    """Compare places with the depth of a view at the nearest pixel.
+    """Compare places with the depth of the four pixels around where a view shows them.
 
-    A ray that meets nothing looks through everything.
+    A place is met where the distance to one of the four surfaces is within the tolerance, or, if
+    the four are one surface seen at a slant, where it lies between them.
 
     Args:
         view: rendered.
@@ -48,8 +46,12 @@ def look_back(
     height, width = view.size
     column = pixels[:, 0].floor().long().clamp(0, width - 1)
     row = pixels[:, 1].floor().long().clamp(0, height - 1)
-    pixel = (row * width + column) * inside
-    depth = torch.where(view.there, view.depth, torch.inf).flatten()[pixel]
-    gap = torch.where(inside, depth - distance, torch.nan)
-    facing = F.normalize(view.pose[:, 3] - points, dim=1)
-    return LookedAt(gap, gap.abs() <= tolerance, gap > tolerance, pixel, facing)
+    depths, weights = view.depths_around(pixels)
+    gaps = depths - distance[:, None]
+    away = gaps.abs()
+    between = one_surface(depths) & (gaps.amin(dim=1) <= 0) & (gaps.amax(dim=1) >= 0)
+    met = inside & ((away.amin(dim=1) <= tolerance) | between)
+    through = inside & (gaps.amin(dim=1) > tolerance)
+    nearest = away.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
+    gap = torch.where(inside, nearest, torch.inf)
+    return LookedAt(met, through, gap, (row * width + column) * inside)

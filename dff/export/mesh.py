@@ -64,9 +64,8 @@ def mean_colours(
         rgb = view.rgb.view(-1, 3)[seen.pixel]
         total += rgb * seen.met[:, None]
         count += seen.met[:, None]
-        gap = seen.gap.abs().nan_to_num(torch.inf)
-        closer = gap < best
-        best, nearest = torch.where(closer, gap, best), torch.where(closer[:, None], rgb, nearest)
+        closer = seen.gap < best
+        best, nearest = torch.where(closer, seen.gap, best), torch.where(closer[:, None], rgb, nearest)
     return torch.where(count > 0, total / count.clamp_min(1), nearest)
 
 

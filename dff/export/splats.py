@@ -25,10 +25,8 @@ from dff.selection.point_cloud import checked_suffix, write_vertices
 # The constant spherical harmonic.
 C0 = 0.5 / math.sqrt(math.pi)
 # Standard deviations of a disc in units of the spacing: across it, and along its normal.
-WIDE, THIN = 0.55, 0.08
+WIDE, THIN = 0.65, 0.2
 OPACITY = 0.95
-# Of the spacing, as shares of all points: lone points must not become clouds.
-LARGEST = 0.995
 HIGHER = 45
 
 PROPERTIES = (

@@ -85,28 +85,41 @@ class PinholeView:
         inside = (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
         return pixels, local.norm(dim=1), inside & (ahead > 1e-6)
 
-    def sampled_depth(self, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-        """Depth at places in the picture; infinite where the ray meets nothing.
+    def depths_around(
+        self, pixels: Float[Tensor, "n 2"]
+    ) -> tuple[Float[Tensor, "n 4"], Float[Tensor, "n 4"]]:
+        """Depth at the four pixels around places in the picture, and their bilinear weights.
 
-        Bilinear where the four pixels around belong to one surface, else that of the nearest.
+        Infinite where the ray meets nothing.
         """
         height, width = self.size
         depth = torch.where(self.there, self.depth, torch.inf)
         high = torch.tensor([width - 1, height - 1])
         low = (pixels - 0.5).floor().long().clamp(torch.zeros(2, dtype=torch.long), high)
-        next_ = torch.minimum(low + 1, high)
+        following = torch.minimum(low + 1, high)
         part = (pixels - 0.5 - low).clamp(0, 1)
-        corners = torch.stack(
-            [depth[y[:, 1], x[:, 0]] for y in (low, next_) for x in (low, next_)], dim=1
-        )
-        right, down = part[:, 0], part[:, 1]
-        weights = torch.stack(
-            [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], dim=1
-        )
-        nearest = corners.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
-        span = corners.amax(dim=1) - corners.amin(dim=1)
-        smooth = span < SAME_SURFACE * nearest
-        return torch.where(smooth, (weights * corners).sum(dim=1), nearest)
+        depths, weights = [], []
+        for y, down in ((low, 1 - part[:, 1]), (following, part[:, 1])):
+            for x, right in ((low, 1 - part[:, 0]), (following, part[:, 0])):
+                depths.append(depth[y[:, 1], x[:, 0]])
+                weights.append(right * down)
+        return torch.stack(depths, dim=1), torch.stack(weights, dim=1)
+
+    def sampled_depth(self, pixels: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+        """Depth at places in the picture; infinite where the ray meets nothing.
+
+        Bilinear where the four pixels around show one surface, else that of the nearest.
+        """
+        depths, weights = self.depths_around(pixels)
+        nearest = depths.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
+        between = (weights * depths).sum(dim=1)
+        return torch.where(one_surface(depths), between, nearest)
+
+
+def one_surface(depths: Float[Tensor, "n 4"]) -> Bool[Tensor, " n"]:
+    """Whether neighbouring pixels' depths hardly differ."""
+    low = depths.amin(dim=1)
+    return depths.amax(dim=1) - low < SAME_SURFACE * low
 
 
 def render_views(

@@ -110,17 +110,29 @@ def look_for(files: RepaintFiles, facts: Mapping[str, Any], steps: int) -> Found
 
 
 def _steps_of(path: Path, told: Mapping[str, Any], facts: Mapping[str, Any]) -> int:
-    differs = [name for name, value in facts.items() if told.get(name) != value]
+    now, then = _flat(facts), _flat(told)
+    differs = [name for name, value in now.items() if then.get(name) != value]
     if differs:
         name = differs[0]
         raise DffError(
-            f"{path} is of another run ({name} was {_shown(told.get(name))}, now "
-            f"{_shown(facts[name])}): give another --output, or --overwrite"
+            f"{path} is of another run ({name} was {_shown(then.get(name))}, now "
+            f"{_shown(now[name])}): give another --output, or --overwrite"
         )
     step = told.get("steps_done")
     if not isinstance(step, int) or isinstance(step, bool) or step < 0:
         raise DffError(f"{path} is damaged: give another --output, or --overwrite")
     return step
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts about facts by names of their own, as ``settings.steps``."""
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": each for key, each in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _shown(value: object) -> str:

@@ -202,5 +202,5 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, np.ndarray]]:
         if not isinstance(facts, dict):
             raise ValueError("no facts")
         return facts, arrays
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise DffError(f"{path} is damaged or no selection: make it again") from error

@@ -23,14 +23,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "teachers"))
 
 from clip_reference import CLIP_MEAN, CLIP_STD, TINY, random_model, register, tiny_config
 
-FEW = ("--patches.cameras", "3", "--patches.size", "24", "--patches.augmentations", "2")
+FEW = ("--patches.cameras", "2", "--patches.size", "24", "--patches.augmentations", "8")
+
+
+def tiny_model() -> torch.nn.Module:
+    """Random weights, with patches that count for more than their places."""
+    model = random_model(tiny_config())
+    model.visual.conv1.weight.mul_(5)
+    return model
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory) -> Path:
     """A folder as open_clip publishes models."""
     folder = tmp_path_factory.mktemp("published")
-    save_file(random_model(tiny_config()).state_dict(), folder / "open_clip_model.safetensors")
+    save_file(tiny_model().state_dict(), folder / "open_clip_model.safetensors")
     images = {"mean": CLIP_MEAN, "std": CLIP_STD, "interpolation": "bicubic"}
     facts = {"model_cfg": tiny_config(), "preprocess_cfg": images}
     (folder / "open_clip_config.json").write_text(json.dumps(facts))
@@ -60,7 +67,7 @@ def refused(capsys, *parts: object, status: int = 1) -> str:
 def test_the_tower_is_open_clip_s_own(published):
     """Embeddings of pictures and words are those of open_clip's functions."""
     judge = load_tower(find_tower(TowerOptions(checkpoint=published)))
-    model = random_model(tiny_config())
+    model = tiny_model()
     assert judge.size == (32, 32)
     picture = torch.rand(2, 3, 32, 32)
     mean, std = (torch.tensor(each)[:, None, None] for each in (CLIP_MEAN, CLIP_STD))

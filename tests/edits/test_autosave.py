@@ -131,20 +131,18 @@ def test_whatever_stands_there_recovering_raises_nothing(tmp_path, content):
         path.unlink()
 
 
-def test_the_history_comes_back(tmp_path, any_step):
-    @given(data=st.data())
-    def check(data):
-        stack = EditStack()
-        for step in data.draw(st.lists(any_step, min_size=1, max_size=5)):
-            stack.push(step)
-        for _ in range(data.draw(st.integers(0, stack.now - 1))):
-            stack.undo()
-        Autosave(tmp_path / "edits.yml", [].append).save(stack)
-        again = Autosave(tmp_path / "edits.yml").recover_history()
-        assert again is not None
-        assert (again.moments, again.now) == (stack.moments, stack.now)
-
-    check()
+@given(data=st.data())
+def test_the_history_comes_back(tmp_path, any_step, data):
+    stack = EditStack()
+    for step in data.draw(st.lists(any_step, min_size=1, max_size=5)):
+        stack.push(step)
+    for _ in range(data.draw(st.integers(0, stack.now - 1))):
+        stack.undo()
+    Autosave(tmp_path / "edits.yml", [].append).save(stack)
+    again = Autosave(tmp_path / "edits.yml").recover_history()
+    assert again is not None
+    assert (again.moments, again.now) == (stack.moments, stack.now)
+    Autosave(tmp_path / "edits.yml").discard()
 
 
 def test_a_long_history_is_cut_and_its_steps_are_stored_once(tmp_path):

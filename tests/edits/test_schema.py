@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from dff.edits import parse_document
+from dff.edits.document import MAX_STEPS
 from dff.edits.schema import schema_text
 from dff.errors import DffError
 
@@ -27,6 +28,7 @@ def is_valid(data) -> bool:
 
 def test_it_is_a_schema():
     Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["steps"]["maxItems"] == MAX_STEPS
 
 
 def test_it_says_what_every_field_is():
@@ -90,7 +92,6 @@ def test_other_ways_to_write_it_are_valid_to_both(data):
         {"version": 2, "steps": []},
         {"version": 1, "steps": [], "more": 1},
         {"version": 1, "steps": [{}]},
-        {"version": 1, "steps": [document()["steps"][0]] * 1001},
         document(operation={}),
         document(operation={"type": "delet"}),
         document(operation={"type": "recolor", "degrees": 3}),

@@ -59,7 +59,7 @@ def test_places_before_on_and_behind_the_surface(make_view):
     seen = look_back(view, places, torch.full((3,), 0.02))
     assert seen.through.tolist() == [True, False, False]
     assert seen.met.tolist() == [False, True, False]
-    torch.testing.assert_close(seen.gap, torch.tensor([0.1, 0.0, -0.1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.gap, torch.tensor([0.1, 0.0, 0.1]), atol=1e-4, rtol=0)
 
 
 def test_depth_between_pixels_is_exact_on_a_plane_and_never_mixes_surfaces(make_view):

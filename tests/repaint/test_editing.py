@@ -45,7 +45,7 @@ def red(canvas: Canvas, output: Path, pipeline: RedPipeline, training=TRAINING, 
 def test_the_selected_ball_turns_red_and_the_rest_does_not(scene, canvas, tmp_path, truth):
     pipeline = RedPipeline()
     losses = red(canvas, tmp_path / "red", pipeline)
-    assert losses[-1] < 0.1 * losses[0]
+    assert losses[-1] < 0.3 * losses[0]
     assert [call["prompt"] for call in pipeline.calls] == ["make it red"] * 10
     edits = scene.compile(load_document(tmp_path / "red.yml"), tmp_path)
     squares = []

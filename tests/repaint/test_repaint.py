@@ -178,9 +178,9 @@ def test_previews_show_before_and_now(canvas, tmp_path):
 def test_another_request_for_the_same_output_is_refused_unless_told(canvas, tmp_path):
     short = replace(TRAINING, steps=2)
     blue(canvas, tmp_path / "blue", short)
-    with pytest.raises(DffError, match=r"is of another run .settings was .*--overwrite"):
+    with pytest.raises(DffError, match=r"another run .settings.seed was 0, now 3.*--overwrite"):
         blue(canvas, tmp_path / "blue", replace(short, seed=3))
-    with pytest.raises(DffError, match=r"is of another run .guide was"):
+    with pytest.raises(DffError, match=r"guide.loss was 'directional', now 'plain'"):
         blue(canvas, tmp_path / "blue", short, guide={"loss": "plain"})
     assert len(blue(canvas, tmp_path / "blue", replace(short, seed=3), overwrite=True)) == 2
 
