@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
+from nerfstudio.models.base_model import ModelConfig
 
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError, notice_in_one_line
 from dff.files import atomic_write
 from dff.model_config import DFFModelConfig
+from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.scene import Scene, read_config
 from dff.stacked_documents import StackedDocuments
 
-if TYPE_CHECKING:
-    from dff.pipeline import DFFPipeline
 
-
-def edit_files(config: DFFModelConfig) -> tuple[Path, ...]:
+def edit_files(config: ModelConfig) -> tuple[Path, ...]:
     """The documents that a configuration names."""
+    assert isinstance(config, DFFModelConfig)
     if config.edit_file is None:
         return ()
     given = config.edit_file
     return tuple(Path(p) for p in given) if isinstance(given, (tuple, list)) else (Path(given),)
+
+
+def edit_trust(config: ModelConfig) -> tuple[Path, ...]:
+    """The folders with other scenes that a configuration lets its documents insert from."""
+    assert isinstance(config, DFFModelConfig)
+    return tuple(Path(path) for path in config.edit_trust)
 
 
 def write_edited_config(
@@ -45,6 +50,7 @@ def write_edited_config(
         DffError: the configuration is not there, a document is wrong, the file cannot be written.
     """
     config = read_config(config_path)
+    assert isinstance(config.pipeline, DFFPipelineConfig)
     model, manager = config.pipeline.model, config.pipeline.datamanager
     original = model.edit_scene or config_path.resolve()
     if output.resolve() == original:
@@ -53,7 +59,7 @@ def write_edited_config(
     StackedDocuments.read(documents, trusted)
     model.edit_file = documents[0] if len(documents) == 1 else documents
     model.edit_scene = original
-    model.edit_trust = (*model.edit_trust, *(path.resolve() for path in trusted))
+    model.edit_trust = (*edit_trust(model), *(path.resolve() for path in trusted))
     run = config_path.resolve().parent
     config.relative_model_dir = run / config.relative_model_dir
     named = (config.experiment_name, config.method_name, config.timestamp)
@@ -78,7 +84,6 @@ def compile_edit_file(pipeline: DFFPipeline, step: int) -> CompiledEdits | None:
         DffError: a document is missing or wrong, or selects what is not there.
     """
     model = pipeline.config.model
-    assert isinstance(model, DFFModelConfig)
     files = edit_files(model)
     if not files:
         return None
@@ -87,5 +92,5 @@ def compile_edit_file(pipeline: DFFPipeline, step: int) -> CompiledEdits | None:
     config = read_config(Path(model.edit_scene))
     folder = Path(model.edit_scene).parent / config.relative_model_dir
     scene = Scene(pipeline, config, folder / f"step-{step:09d}.ckpt")
-    trusted = tuple(Path(path) for path in model.edit_trust)
+    trusted = edit_trust(model)
     return StackedDocuments.read(files, trusted).compile(scene, trusted, notice_in_one_line)

@@ -12,7 +12,7 @@ from torch import Tensor
 from dff.fields.feature_field import FeatureField
 from dff.fields.radiance_field import RadianceField
 from dff.selection.at_points import Placed
-from dff.selection.field_selection import FieldSelection
+from dff.selection.exact import ExactScorer
 from dff.selection.surface_snap import SurfaceSnap
 
 Points = Float[Tensor, "n 3"]
@@ -35,7 +35,7 @@ class FieldMatter:
     density_fns: Sequence[Callable[[Points], Float[Tensor, "n 1"]]]
     feature_field: FeatureField | None = None
     places: tuple[Placed, ...] = ()
-    scorers: tuple[FieldSelection | None, ...] = ()
+    scorers: tuple[ExactScorer | None, ...] = ()
     snap: SurfaceSnap | None = None
 
     def density(self, positions: Points) -> tuple[Float[Tensor, "n 1"], Float[Tensor, "n C"]]:

@@ -308,6 +308,12 @@ class DFFModel(NerfactoModel):
         positions = torch.gather(positions, -2, index[..., None].expand(*index.shape, 3))
         return rendering.render_features(top, self.feature_field.hidden_at(positions))
 
+    def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """Colours and opacity (h, w, 4), straight: transparent where edits make it so."""
+        if output_name == "rgb" and "rgba" in outputs:
+            return outputs["rgba"]
+        return super().get_rgba_image(outputs, output_name)
+
     def get_metrics_dict(self, outputs: dict[str, Any], batch: dict[str, Any]) -> dict[str, Tensor]:
         """Training metrics: PSNR of the batch and the distortion."""
         metrics: dict[str, Tensor] = {}

@@ -367,7 +367,7 @@ def load(config_path: Path | str, device: str | torch.device | None = None) -> S
         weights, step = state["pipeline"], state["step"]
     except DAMAGED as error:
         raise DffError(f"cannot read checkpoint {checkpoint}: the file is damaged") from error
-    pipeline.load_pipeline(weights, step)
+    pipeline.load_weights(weights, step)
     return Scene(pipeline, config, checkpoint)
 
 

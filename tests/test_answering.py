@@ -191,3 +191,21 @@ def test_refinements_act_in_the_order_they_are_listed(scene, truth, tmp_path):
     assert smaller.exact is first.exact
     assert Refinement().apply(scene, first) is first
     assert "grown by 0.1" in larger.made_by[-1]
+
+
+def test_exactly_asks_the_field_in_all_that_is_selected(scene, truth, tmp_path):
+    made = answer(scene, TextQuery(("red",), ("green", "table", "sky")))
+    exact = made.exactly()
+    assert not exact.settled[made.values >= 0.5].any()
+    assert torch.equal(exact.settled[made.values < 0.5], made.settled[made.values < 0.5])
+    camera = scene.views(names=["IMG_04"])[0].camera
+    outputs = scene.render(camera, selection=exact, hidden=True)
+    # Where something is selected the mask is what the field says of the pixel's own features.
+    scorer = exact.exact.on(scene.model.feature_field)
+    asked = scorer.mask(outputs["hidden_features"].to(scene.model.device))[..., None].cpu()
+    assert torch.equal(outputs["mask"], torch.minimum(outputs["mask"], asked))
+    assert iou(scene, exact, truth, 2) > 0.7
+    exact.save(tmp_path / "exact.npz", scene.fingerprint)
+    assert torch.equal(scene.load_selection(tmp_path / "exact.npz").settled, exact.settled)
+    with pytest.raises(DffError, match="still what a query gave"):
+        Refinement(grow=0.1).apply(scene, made).exactly()

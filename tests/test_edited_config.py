@@ -192,7 +192,8 @@ def test_ns_render_itself(trained, tmp_path, command):
     options = {
         "camera-path": ["--camera-path-filename", tmp_path / "path.json"],
         "spiral": ["--seconds", "0.1"],
-        "dataset": ["--rendered-output-names", "rgb"],
+        # Of a split of one image nerfstudio does not keep the name.
+        "dataset": ["--rendered-output-names", "rgb", "--split", "train"],
     }[command]
     if command != "dataset":
         options += ["--output-format", "images"]

@@ -7,7 +7,8 @@ duplicate it are compiled, and one view is rendered without edits and with each 
 round after the other, so that whatever else the machine does falls on all alike. The ratio of an
 edit is the median over the rounds of its time by that of the unedited frame in the same round.
 Memory is what a process of its own holds at most (RSS, looked at every millisecond; Linux only)
-while it renders the frame, everything included that it has loaded for that. Leave the machine alone meanwhile.
+while it renders the frame, everything included that it has loaded for that. Leave the machine
+alone meanwhile.
 """
 
 from __future__ import annotations
@@ -200,6 +201,8 @@ def measure(bench: BenchEdits) -> list[Row]:
         frames |= {name: scene.compile(document(does[name]), folder) for name in does}
         times = time_frames(scene, camera, frames, max(1, bench.rounds))
         held: dict[str, float] = {}
+        for row in rows_of(times, held):
+            Console().print(f"{row.frame}: {row.seconds:.3f} s, {row.ratio:.2f} times")
         if bench.memory:
             for name in frames:
                 given = (bench.load_config, folder, camera, does.get(name), bench.threads)

@@ -36,6 +36,7 @@ EDITS = (
     "delete with fill",
     "insert",
 )
+WAYS = ("click", "text")
 
 
 @dataclass(frozen=True, eq=False)

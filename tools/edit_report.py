@@ -30,6 +30,7 @@ class Figures:
         thing_edited: PSNR of the edited field on the thing, where it is put.
         thing_unedited: PSNR of the unedited field on the thing, where it was.
         compile_seconds: until the document was ready to render.
+        notice: what was told then, such as a hole that could not be filled.
         failed: why there are no figures.
     """
 
@@ -46,6 +47,7 @@ class Figures:
     thing_edited: float = math.nan
     thing_unedited: float = math.nan
     compile_seconds: float = math.nan
+    notice: str = ""
     failed: str = ""
 
     @property
@@ -69,7 +71,8 @@ def in_words(row: Figures) -> str:
     """The line that is printed as soon as a figure is there."""
     if row.failed:
         return row.failed
-    return f"loss {row.loss:.2f} dB, local {row.local:.1f} dB, IoU {row.iou:.3f}"
+    figures = f"loss {row.loss:.2f} dB, local {row.local:.1f} dB, IoU {row.iou:.3f}"
+    return f"{figures} ({row.notice})" if row.notice else figures
 
 
 def report(found: Sequence[Figures]) -> None:

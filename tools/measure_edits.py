@@ -31,11 +31,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import tyro
-from edit_cases import EDITS, HUE, Case, Pictures, Trained, cases, true_pictures
+from edit_cases import EDITS, HUE, WAYS, Case, Pictures, Trained, cases, true_pictures
 from edit_report import Figures, facts, in_words, report
 from measure_queries import true_instances
 from rich.console import Console
@@ -67,12 +68,12 @@ class MeasureEdits:
     work: Path | None = None
     """Folder with a folder for each seed: scene and training."""
     seeds: tuple[int, ...] = (11, 12, 13, 14, 15)
-    """Of scenes and training; things are inserted from the next one's."""
+    """Of scenes and training; things are inserted from the next. One alone inserts nothing."""
     iterations: int = 1200
     """Training steps."""
     edits: tuple[str, ...] = EDITS
     """Which to measure."""
-    ways: tuple[str, ...] = ("click", "text")
+    ways: tuple[str, ...] = WAYS
     """How to select."""
     views: int = 8
     """Held-out views at most, spread evenly."""
@@ -110,8 +111,8 @@ class Bench:
 
     def edited(
         self, step: EditStep, name: str, folder: Path | None, trusted: Sequence[Path] = ()
-    ) -> tuple[list[Tensor], float]:
-        """The views with one step done, and the seconds it took to make it ready.
+    ) -> tuple[list[Tensor], dict[str, Any]]:
+        """The views with one step done, and how it was made ready to render.
 
         Args:
             step: the document's only one.
@@ -122,9 +123,10 @@ class Bench:
         document = EditDocument(steps=(step,))
         if folder is not None:
             save_document(document, folder / f"{name}.yml")
+        told: list[str] = []
         start = time.perf_counter()
-        compiled = self.scene.compile(document, folder, trusted=tuple(trusted))
-        ready = time.perf_counter() - start
+        compiled = self.scene.compile(document, folder, tuple(trusted), told.append)
+        ready = {"compile_seconds": time.perf_counter() - start, "notice": "; ".join(told)}
         return [self.scene.render(view.camera, compiled)["rgb"] for view in self.views], ready
 
 
@@ -142,7 +144,7 @@ def measure_case(
     truths: tuple[Pictures, Pictures, Pictures],
     folder: Path,
     trusted: Sequence[Path],
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """The figures of one edit; its pictures and its document are written.
 
     Args:
@@ -181,7 +183,7 @@ def measure_case(
         "iou": iou,
         "thing_edited": pooled_psnr(edited, kept.images, on_thing),
         "thing_unedited": pooled_psnr(bench.unedited, before.images, off_thing),
-        "compile_seconds": ready,
+        **ready,
     }
 
 
@@ -206,13 +208,12 @@ def measure_scene(
             made[case.truth] = true_pictures(case.truth, cameras, photographed)
         kept, world = made[case.truth]
         for way in options.ways:
-            row = Figures(str(seed), case.thing, case.name, way)
+            row, truths = Figures(str(seed), case.thing, case.name, way), (before, kept, world)
             try:
-                truths = (before, kept, world)
-                figures = measure_case(bench, case, way, truths, folder, [options.work])
-                yield replace(row, **figures)
+                row = replace(row, **measure_case(bench, case, way, truths, folder, [options.work]))
             except DffError as error:
-                yield replace(row, failed=str(error))
+                row = replace(row, failed=str(error))
+            yield row
 
 
 def measure_photos(options: MeasureEdits, config: Path) -> Iterator[Figures]:
@@ -242,7 +243,7 @@ def measure_photos(options: MeasureEdits, config: Path) -> Iterator[Figures]:
                 write_strip(options.pictures / f"{name}.png", strip)
             local = locality(edited, bench.unedited, marked)
             row = Figures(config.parent.name, called, edit, way)
-            yield replace(row, local=local, compile_seconds=ready)
+            yield replace(row, local=local, **ready)
 
 
 def trained(options: MeasureEdits, seed: int) -> Trained:
@@ -262,9 +263,10 @@ def measure_all(options: MeasureEdits) -> Iterator[Figures]:
     Raises:
         DffError: they say nothing, or what there is not.
     """
-    unknown = [edit for edit in options.edits if edit not in EDITS]
-    if unknown:
-        raise DffError(f"no edit is called '{unknown[0]}'; there are {', '.join(EDITS)}")
+    for given, known in ((options.edits, EDITS), (options.ways, WAYS)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise DffError(f"there is no '{unknown[0]}' here; there are {', '.join(known)}")
     if options.load_config is not None:
         yield from measure_photos(options, options.load_config)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Export:
 
     def run(self) -> None:
         """Render, fuse, write."""
-        from dff.edited_config import edit_files
+        from dff.edited_config import edit_files, edit_trust
         from dff.errors import notice_in_one_line
         from dff.export.exporting import ExportOptions, export_scene
         from dff.scene import load, read_config
@@ -53,7 +53,7 @@ class Export:
         options.check()
         model = read_config(self.load_config).pipeline.model
         documents = (*edit_files(model), *self.edits)
-        trusted = (*model.edit_trust, *self.trust)
+        trusted = (*edit_trust(model), *self.trust)
         stack = StackedDocuments.read(documents, trusted) if documents else None
         scene = load(self.load_config)
         if stack is None:

@@ -71,6 +71,8 @@ class Query:
     """Which of several distilled teachers answers (or product); by default the one for the kind."""
     refine: Annotated[Refinement, tyro.conf.arg(name="")] = field(default_factory=Refinement)
     """Refinements, in the order in which they are listed."""
+    exact: bool = False
+    """Ask the feature field at every sample of what is selected, not on its rim alone (slower)."""
     save: Path | None = None
     """Keep the selection in this .npz file; with --each the words are added to its name."""
     format: tuple[Format, ...] = ()
@@ -103,10 +105,14 @@ class Query:
             from dff.answering import answer
 
             selection = answer(scene, query)
-        selection = self.refine.apply(scene, selection)
+        selection = self._refined(scene, selection)
         self._keep(scene, selection, self.save)
         print(write_query(scene, selection, views, self.output_dir, self.resolution_scale).text)
         self._export(scene, selection, views, self.output_dir)
+
+    def _refined(self, scene: Scene, selection: Selection) -> Selection:
+        refined = self.refine.apply(scene, selection)
+        return refined.exactly() if self.exact else refined
 
     def _words(self, query: TextQuery | ClickQuery | PatchQuery | None) -> dict[str, TextQuery]:
         """With --each a query for each text, by the name of its files."""
@@ -135,7 +141,7 @@ class Query:
         found = answer_texts(scene, list(words.values()))
         folders = {}
         for name, selection in zip(words, found, strict=True):
-            refined = self.refine.apply(scene, selection)
+            refined = self._refined(scene, selection)
             folders[self.output_dir / name] = refined
             kept = None if self.save is None else self.save.with_stem(f"{self.save.stem}_{name}")
             self._keep(scene, refined, kept)

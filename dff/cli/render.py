@@ -132,14 +132,14 @@ class Render:
     def _edited(self, ranks: Ranks) -> tuple[Scene, list[CompiledEdits | None], list[str]]:
         """The scene, and for each picture of a frame its edits and their identity."""
         from dff.data.sharding import choose_device
-        from dff.edited_config import edit_files
+        from dff.edited_config import edit_files, edit_trust
         from dff.errors import notice_in_one_line
         from dff.scene import load, read_config
         from dff.stacked_documents import StackedDocuments
 
         model = read_config(self.load_config).pipeline.model
         documents = (*edit_files(model), *self.edits)
-        trusted = (*model.edit_trust, *self.trust)
+        trusted = (*edit_trust(model), *self.trust)
         if self.side_by_side and not documents:
             raise UsageError("--side-by-side shows before and after: give --edits too")
         each = [(path,) for path in documents] if self.side_by_side else [documents]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,3 +56,27 @@ def look_back(
     nearest = away.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
     gap = torch.where(inside, nearest, torch.inf)
     return LookedAt(met, through, gap, (row * width + column) * inside)
+
+
+def mean_colours(
+    points: Float[Tensor, "n 3"], views: Sequence[PinholeView], tolerance: Float[Tensor, " n"]
+) -> Float[Tensor, "n 3"]:
+    """Mean colour of each point in the views that show it.
+
+    A view counts whose nearest pixel shows the point, not what is beside it; where none does, the
+    one that comes closest.
+    """
+    total, count = torch.zeros(len(points), 3), torch.zeros(len(points), 1)
+    best, nearest = torch.full((len(points),), torch.inf), torch.zeros(len(points), 3)
+    for view in views:
+        seen = look_back(view, points, tolerance)
+        rgb = view.rgb.view(-1, 3)[seen.pixel]
+        shown = (seen.gap <= tolerance)[:, None]
+        total += rgb * shown
+        count += shown
+        closer = seen.gap < best
+        best, nearest = (
+            torch.where(closer, seen.gap, best),
+            torch.where(closer[:, None], rgb, nearest),
+        )
+    return torch.where(count > 0, total / count.clamp_min(1), nearest)

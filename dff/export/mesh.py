@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
 from dff.errors import DffError
-from dff.export.looking import look_back
+from dff.export.looking import mean_colours
 from dff.export.points import TOLERANCE, is_shown
 from dff.export.tsdf import fuse, surface
 from dff.export.views import PinholeView
@@ -48,25 +47,9 @@ def surface_mesh(
             "(a higher --rays or another --resolution may help)"
         )
     vertices = smoothed(vertices, faces)
-    rgb = mean_colours(torch.from_numpy(vertices).float(), views, frame)
+    places = torch.from_numpy(vertices).float()
+    rgb = mean_colours(places, views, TOLERANCE * frame.stretch(places))
     return Mesh(vertices.astype(np.float32), faces, colour_bytes(rgb))
-
-
-def mean_colours(
-    points: Float[Tensor, "n 3"], views: Sequence[PinholeView], frame: Frame
-) -> Float[Tensor, "n 3"]:
-    """Mean colour of each point in the views that show it; of the nearest gap where none does."""
-    total, count = torch.zeros(len(points), 3), torch.zeros(len(points), 1)
-    best, nearest = torch.full((len(points),), torch.inf), torch.zeros(len(points), 3)
-    tolerance = TOLERANCE * frame.stretch(points)
-    for view in views:
-        seen = look_back(view, points, tolerance)
-        rgb = view.rgb.view(-1, 3)[seen.pixel]
-        total += rgb * seen.met[:, None]
-        count += seen.met[:, None]
-        closer = seen.gap < best
-        best, nearest = torch.where(closer, seen.gap, best), torch.where(closer[:, None], rgb, nearest)
-    return torch.where(count > 0, total / count.clamp_min(1), nearest)
 
 
 def _without(

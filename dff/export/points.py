@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -18,12 +19,13 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from dff.errors import DffError
-from dff.export.looking import look_back
+from dff.export.looking import look_back, mean_colours
 from dff.export.views import PinholeView
 from dff.selection.frame import Frame
 
-# So many of the nearest points say how the surface lies; so many, how far apart they are.
-PLANE, NEAREST = 48, 6
+# So many of the nearest points say how the surface is turned; so many, where it lies: more would
+# flatten what is round; so many, how far apart they are.
+PLANE, LEVEL, NEAREST = 48, 12, 6
 # In sides of a voxel: no point stands for more than this.
 LONELY = 3.0
 # World units before contraction stretches them: what is so close to what a view shows, it shows.
@@ -41,7 +43,7 @@ class SurfacePoints:
     Attributes:
         positions: (n, 3).
         normals: (n, 3), unit, towards where the cameras are.
-        rgb: (n, 3) in [0, 1], mean over the rays.
+        rgb: (n, 3) in [0, 1], mean over the views.
         step: (n,), number of the last step of the document that changed it, 0 for none.
         rays: (n,), how many rays met the voxel.
         side: (n,), length of its side, in the units of the positions.
@@ -104,7 +106,10 @@ def surface_points(
     found = found.where(kept)
     if len(found) == 0:
         raise DffError("there is nothing to export: no two training cameras see the same surface")
-    return on_planes(found)
+    found = on_planes(found)
+    # The rays of one voxel are few, and those at the edge of a thing have mixed colours.
+    tolerance = TOLERANCE * frame.stretch(found.positions)
+    return replace(found, rgb=mean_colours(found.positions, views, tolerance))
 
 
 def commonest(group: Int[Tensor, " r"], value: Int[Tensor, " r"], groups: int) -> Int[Tensor, " g"]:
@@ -147,7 +152,7 @@ def on_planes(points: SurfacePoints) -> SurfacePoints:
     count = min(PLANE, len(places))
     if count < 4:
         return replace(points, normals=F.normalize(points.normals, dim=1))
-    distance, near = KDTree(places.numpy()).query(places.numpy(), k=count)
+    distance, near = _nearest(places.numpy(), count)
     moved, normals = torch.empty_like(places), torch.empty_like(places)
     for part in torch.arange(len(places)).split(CHUNK):
         around, away = places[near[part]], torch.from_numpy(distance[part])[..., None]
@@ -160,7 +165,8 @@ def on_planes(points: SurfacePoints) -> SurfacePoints:
         normal = torch.linalg.eigh((weight * offset).mT @ offset).eigenvectors[:, :, 0]
         up = (normal * points.normals[part]).sum(dim=1, keepdim=True)
         normals[part] = torch.where(up < 0, -normal, normal)
-        aside = ((middle - places[part]) * normals[part]).sum(dim=1, keepdim=True)
+        level = (weight * around)[:, :LEVEL].sum(dim=1) / weight[:, :LEVEL].sum(dim=1)
+        aside = ((level - places[part]) * normals[part]).sum(dim=1, keepdim=True)
         moved[part] = places[part] + aside * normals[part]
     return replace(points, positions=moved.float(), normals=normals.float())
 
@@ -170,6 +176,14 @@ def spacing(points: SurfacePoints) -> Float[Tensor, " n"]:
     places = points.positions.double().numpy()
     if len(places) < 2:
         return points.side
-    distance, _ = KDTree(places).query(places, k=min(NEAREST + 1, len(places)))
+    distance, _ = _nearest(places, min(NEAREST + 1, len(places)))
     mean = torch.from_numpy(distance[:, 1:].mean(axis=1)).float()
     return torch.minimum(mean, LONELY * points.side)
+
+
+def _nearest(
+    places: Float[np.ndarray, "n 3"], count: int
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    """Distances and numbers of the nearest places, each place itself first; ``count`` above 1."""
+    distance, near = KDTree(places).query(places, k=count)
+    return np.asarray(distance), np.asarray(near)

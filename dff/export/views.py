@@ -162,7 +162,7 @@ def spread_rays(cameras: Cameras, rays: int) -> tuple[list[int], float]:
 
 
 def pinhole(camera: Cameras) -> Cameras:
-    """A camera without lens in the same place; one that sees all round gets a view of 90 degrees."""
+    """A camera without lens in the same place; of one that sees all round, 90 degrees ahead."""
     fx, fy = camera.fx, camera.fy
     if int(camera.camera_type[0]) not in (CameraType.PERSPECTIVE.value, CameraType.FISHEYE.value):
         fx = fy = camera.width / 2.0

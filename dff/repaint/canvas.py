@@ -56,13 +56,11 @@ class Canvas:
         if features is None:
             raise DffError("this scene was trained without features: nothing can be selected in it")
         scorer = None if selection.exact is None else selection.exact.on(features)
-        matter = FieldMatter(
-            scene.model.field,
-            scene.model.density_fns,
-            features,
-            (Placed(selection),),
-            (scorer,),
-            scene.surface.snap,
+        model = scene.model
+        matter = dataclasses.replace(
+            FieldMatter(model.field, model.density_fns, features, snap=scene.surface.snap),
+            places=(Placed(selection),),
+            scorers=(scorer,),
         )
         grid = selection.grid
         chosen = Chosen(0, 0, selection.values, grid.points, grid.reach)

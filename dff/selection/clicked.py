@@ -27,6 +27,7 @@ from dff.errors import DffError
 from dff.query.prototypes import cluster, prototypes_of
 from dff.query.routing import product_of_scores
 from dff.query.scores import cosine_scores, normalise
+from dff.selection.regions import Regions
 from dff.selection.stable import around_seeds, stable_component
 from dff.selection.surface_grid import SurfaceGrid
 
@@ -41,8 +42,8 @@ ROUNDS = 2
 ALIKE = 0.9
 # Cosine from which on a look is that of a click.
 SAME = 0.95
-# Times as large as each other part, from which on a part is not believed.
-FAR_LARGER = 3.0
+# Share of what is wanted that an unwanted click may take with one region.
+MOST_LOST = 0.25
 # On the way from a click, a voxel costs so much however alike it is.
 STEP = 1e-4
 
@@ -86,24 +87,30 @@ def select_clicked(
         raise DffError("a click query needs at least one positive click")
     seeds, others = sorted(set(seeds)), sorted(set(others))
     clear = [seed for seed in seeds if _coherence(grid, spaces, seed) >= CLEAR] or seeds
-    parts = _without_leaks(grid, spaces, clear, parts_of(grid, spaces, clear, others), others)
-    added, taken = (_union(grid, [_ball(grid, v) for v in voxels]) for voxels in (seeds, others))
-    added &= ~taken | _union(grid, [_only(grid, seed) for seed in seeds])
+    wanted = parts_of(grid, spaces, clear)
+    lost, parted = _lost(grid, spaces, _union(grid, list(wanted.values())), seeds, others)
+    own = joined([looks_of(spaces, part & ~lost | _only(grid, k)) for k, part in wanted.items()])
+    alike = likeness(spaces, own)
+    lost |= _union(grid, [_taken(grid, spaces, alike, voxel) for voxel in others])
+    added = _union(grid, [_ball(grid, seed) for seed in seeds]) & ~lost
+    added[seeds] = True
+    lost &= ~added
+    parts = [part & ~lost | _only(grid, seed) for seed, part in wanted.items()]
     positives = joined([looks_of(spaces, part) for part in parts])
     of_others = _of_others(grid, spaces, positives, others)
     unwanted = ball_looks(grid, spaces, of_others)
-    chosen = _union(grid, parts) | added
-    nearer = _nearer(grid, spaces, dilated(grid, chosen, RIM * ROUNDS), seeds, others)
-    chosen = around_seeds(grid, chosen & nearer, seeds)
+    chosen = around_seeds(grid, _union(grid, parts) | added, seeds)
     negatives = unwanted
     for _ in range(ROUNDS):
         rim, around = dilated(grid, chosen, RIM), surroundings(grid, chosen)
         if around.any():
             negatives = joined([distinct(looks_of(spaces, around), positives), unwanted])
         mine = likeness(spaces, positives) > likeness(spaces, negatives)
-        chosen = around_seeds(grid, ((mine & rim) | added) & nearer, seeds)
+        chosen = around_seeds(grid, ((mine & rim) | added) & ~lost, seeds)
     hazy = [v for v in (*seeds, *others) if v not in (*clear, *of_others)]
-    firm = _union(grid, [_ball(grid, voxel) for voxel in hazy])
+    firm = _union(grid, [_ball(grid, voxel) for voxel in hazy]) | parted
+    if len(seeds) + len(others) > 1:
+        firm[[*seeds, *others]] = True
     return Clicked(chosen, firm, positives, negatives)
 
 
@@ -176,6 +183,16 @@ def _only(grid: SurfaceGrid, voxel: int) -> Bool[Tensor, " n"]:
     return result
 
 
+def _taken(
+    grid: SurfaceGrid, spaces: Sequence[Space], alike: Float[Tensor, " n"], voxel: int
+) -> Bool[Tensor, " n"]:
+    """What an unwanted click takes around it: what looks more like it than like what is wanted."""
+    here = tuple(space[voxel : voxel + 1] for space in spaces)
+    result = _ball(grid, voxel) & (likeness(spaces, here) > alike)
+    result[voxel] = True
+    return result
+
+
 def _union(grid: SurfaceGrid, masks: Sequence[Bool[Tensor, " n"]]) -> Bool[Tensor, " n"]:
     result = torch.zeros(len(grid), dtype=torch.bool)
     for mask in masks:
@@ -202,46 +219,55 @@ def _of_others(
 
 
 def parts_of(
-    grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int], others: Sequence[int] = ()
-) -> list[Bool[Tensor, " n"]]:
-    """What each click alone would select; of several, none far larger than all others."""
-    scores = [likeness(spaces, ball_looks(grid, spaces, [seed])) for seed in seeds]
-    parts = [
-        stable_component(grid, score, [seed], without=others)[1]
-        for seed, score in zip(seeds, scores, strict=True)
-    ]
-    sizes = [float(grid.rays[part].sum()) for part in parts]
-    for number, seed in enumerate(seeds):
-        rest = [size for k, size in enumerate(sizes) if k != number]
-        if rest and sizes[number] > FAR_LARGER * max(rest):
-            share = FAR_LARGER * max(rest) / float(grid.rays.sum())
-            parts[number] = stable_component(
-                grid, scores[number], [seed], without=others, largest=share
-            )[1]
-    return parts
+    grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int]
+) -> dict[int, Bool[Tensor, " n"]]:
+    """What each click alone would select: a thing, or a stable part of what things stand on.
+
+    Beside clicks on things, those on what they stand on give their place alone and have no part.
+    """
+    regions = Regions.of(grid, spaces)
+    found = {seed: regions.thing(seed) for seed in seeds}
+    things = {seed: region for seed, region in found.items() if region is not None}
+    if things:
+        return things
+    looks = {seed: ball_looks(grid, spaces, [seed]) for seed in seeds}
+    return {
+        seed: stable_component(grid, likeness(spaces, look), [seed])[1]
+        for seed, look in looks.items()
+    }
 
 
-def _without_leaks(
+def _lost(
     grid: SurfaceGrid,
     spaces: Sequence[Space],
+    wanted: Bool[Tensor, " n"],
     seeds: Sequence[int],
-    parts: Sequence[Bool[Tensor, " n"]],
     others: Sequence[int],
-) -> list[Bool[Tensor, " n"]]:
-    """Parts without what looks more like unwanted clicks, or like what surrounds the others."""
-    rims = [surroundings(grid, part) for part in parts]
-    wanted = ball_looks(grid, spaces, seeds)
-    unwanted = ball_looks(grid, spaces, _of_others(grid, spaces, wanted, others))
-    result = []
-    for number, (seed, part) in enumerate(zip(seeds, parts, strict=True)):
-        against = unwanted
-        rim = _union(grid, [r for k, r in enumerate(rims) if k != number])
-        if rim.any():
-            against = joined([unwanted, distinct(looks_of(spaces, rim), wanted)])
-        own = tuple(look[number : number + 1] for look in wanted)
-        kept = part & (likeness(spaces, own) > likeness(spaces, against))
-        result.append(around_seeds(grid, kept, [seed]))
-    return result
+) -> tuple[Bool[Tensor, " n"], Bool[Tensor, " n"]]:
+    """What unwanted clicks take of what is wanted: their largest region that may be lost.
+
+    It holds no wanted click and but a small share of what is wanted: what is clicked once more is
+    a detail.
+    Where there is none, as even the finest one holds a wanted click, place parts the two.
+
+    Returns:
+        (n,) what is taken, and (n,) where looks did not part it from what is wanted.
+    """
+    regions = Regions.of(grid, spaces)
+    lost, both = (torch.zeros(len(grid), dtype=torch.bool) for _ in range(2))
+    most = MOST_LOST * float(grid.rays[wanted].sum())
+    for voxel in others:
+        if _coherence(grid, spaces, voxel) < CLEAR:
+            continue
+        around = [region for region in regions.holding(voxel) if not region[list(seeds)].any()]
+        if around:
+            small = [region for region in around if grid.rays[region & wanted].sum() <= most]
+            lost |= small[0] if small else around[-1]
+        else:
+            both |= regions.holding(voxel)[-1]
+    if both.any():
+        lost |= both & ~_nearer(grid, spaces, both, seeds, others)
+    return lost, both
 
 
 def _nearer(
@@ -254,15 +280,15 @@ def _nearer(
     """Which voxels are nearer to a wanted click than to an unwanted one.
 
     Near is the shortest way over a part of the surface, a step costing the square of how unlike
-    its ends are, so that many small differences count less than one border.
+    its ends are, in look or in colour, so that many small differences count less than one border.
     """
-    if not within[list(others)].any():
-        return torch.ones(len(grid), dtype=torch.bool)
     first, second = grid.ends
     inside = within[first] & within[second]
     first, second = first[inside], second[inside]
     unlike = torch.stack([1 - (space[first] * space[second]).sum(dim=-1) for space in spaces])
-    cost = (unlike.amax(dim=0).clamp_min(0).square() + STEP).numpy()
+    colour = (grid.rgb[first] - grid.rgb[second]).norm(dim=-1)
+    unlike = torch.maximum(unlike.amax(dim=0).clamp_min(0), colour)
+    cost = (unlike.square() + STEP).numpy()
     graph = coo_matrix((cost, (first.numpy(), second.numpy())), shape=(len(grid),) * 2).tocsr()
     to_wanted, to_unwanted = (
         torch.from_numpy(dijkstra(graph, directed=False, indices=list(v), min_only=True))

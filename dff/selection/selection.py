@@ -42,6 +42,7 @@ class Selection:
         exact: asked at each point, inside of what `values` select; None: the voxels alone decide.
         made_by: how it was made, in order, as plain data.
         firm: (n,), voxels whose values hold although there is a query; None: there are none.
+        whole: the query is asked in all that is selected, not on its rim alone.
     """
 
     grid: SurfaceGrid
@@ -50,6 +51,7 @@ class Selection:
     exact: ExactQuery | None = None
     made_by: tuple[str, ...] = ()
     firm: Bool[Tensor, " n"] | None = None
+    whole: bool = False
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.grid),):
@@ -70,12 +72,27 @@ class Selection:
         settled = torch.ones_like(selected)
         settled[first[across]] = False
         settled[second[across]] = False
+        if self.whole:
+            settled &= ~selected
         return settled if self.firm is None else settled | self.firm
 
     @property
     def count(self) -> int:
         """Voxels that are selected."""
         return int((self.values >= SELECTED).sum())
+
+    def exactly(self) -> Selection:
+        """The same, with the feature field itself asked at every sample in it and around it.
+
+        Raises:
+            DffError: no query is left to be asked.
+        """
+        if self.exact is None:
+            raise DffError(
+                "exact needs a selection that is still what a query gave: leave out what selects "
+                "more than the query did (add, grow, smooth, fill holes, follow colours, invert)"
+            )
+        return dataclasses.replace(self, whole=True, made_by=(*self.made_by, "exact"))
 
     def within(self, change: Callable[[Tensor], Tensor], how: str) -> Selection:
         """A part of this selection: what the query did not select stays out, so it stays exact.
@@ -91,7 +108,13 @@ class Selection:
         """A change that may select more: from here on the voxels alone decide."""
         values = change(self.values).clamp(0.0, 1.0)
         return dataclasses.replace(
-            self, values=values, scores=None, exact=None, firm=None, made_by=(*self.made_by, how)
+            self,
+            values=values,
+            scores=None,
+            exact=None,
+            firm=None,
+            whole=False,
+            made_by=(*self.made_by, how),
         )
 
     def combined(
@@ -130,6 +153,7 @@ class Selection:
         }
         if self.exact is not None:
             facts["exact"] = {
+                "whole": self.whole,
                 "threshold": self.exact.threshold,
                 "softness": self.exact.softness,
                 "parts": [
@@ -168,9 +192,10 @@ class Selection:
                 f"{path} was made from another checkpoint: make the selection again on this one"
             )
         try:
-            exact = None
+            exact, whole = None, False
             if "exact" in facts:
                 kept = facts["exact"]
+                whole = kept.get("whole", False) is True
                 parts = tuple(
                     TeacherQuery(
                         part["teacher"],
@@ -187,8 +212,8 @@ class Selection:
             scores = torch.from_numpy(arrays["scores"]) if "scores" in arrays else None
             values = torch.from_numpy(arrays["values"]).float()
             firm = torch.from_numpy(arrays["firm"]).bool() if "firm" in arrays else None
-            return cls(grid, values, scores, exact, tuple(facts["made_by"]), firm)
-        except (KeyError, TypeError, ValueError) as error:
+            return cls(grid, values, scores, exact, tuple(facts["made_by"]), firm, whole)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DffError(f"{path} is damaged: make the selection again") from error
 
 

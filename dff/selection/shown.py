@@ -52,7 +52,7 @@ def select_shown(
         nothing = torch.zeros(len(grid), dtype=torch.bool)
         empty = tuple(space[:0] for space in spaces)
         return Clicked(nothing, nothing, empty, empty)
-    parts = [parts_of(grid, spaces, [seed])[0] for seed in seeds]
+    parts = [parts_of(grid, spaces, [seed])[seed] for seed in seeds]
     weight = grid.rays * (alike > ALIKE)
     held = [float(weight[part].sum()) for part in parts]
     mostly = [
@@ -66,7 +66,12 @@ def select_shown(
         for k, seed in enumerate(seeds)
         if k == main or (mostly[k] and bool((near & parts[k]).any()))
     ]
-    found = select_clicked(grid, spaces, chosen)
+    return with_its_kind(grid, spaces, chosen)
+
+
+def with_its_kind(grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int]) -> Clicked:
+    """The thing that some voxels are of, and whatever in the scene looks the same."""
+    found = select_clicked(grid, spaces, seeds)
     return Clicked(
         without_specks(grid, found.chosen | _of_its_kind(spaces, found)),
         found.firm,

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,6 +109,11 @@ class SurfaceGrid:
         """First and second voxel of each of the `pairs`."""
         first, second = torch.from_numpy(self.pairs).long().unbind(dim=1)
         return first.contiguous(), second.contiguous()
+
+    @cached_property
+    def findings(self) -> dict[tuple, Any]:
+        """What was found out about the voxels and is to be kept, by what it was found from."""
+        return {}
 
     @cached_property
     def coarse(self) -> tuple[Int[Tensor, " n"], Int[np.ndarray, "m 2"]]:

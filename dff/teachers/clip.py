@@ -151,14 +151,14 @@ class ClipTeacher(Teacher):
 
     def _encode_sentences(self, sentences: list[str]) -> Tensor:
         if self._tokenizer is None:
-            self._tokenizer = _tokenizer(self._source.model)
+            self._tokenizer = tokenizer_named(self._source.model)
         tokens = checked_tokens(self._tokenizer, sentences, self._source.model)
         return self._model.encode_text(tokens.to(self._device))
 
     def _warn_without_tokenizer(self) -> None:
         """Say at once that text will not work; features of images do."""
         try:
-            self._tokenizer = _tokenizer(self._source.model)
+            self._tokenizer = tokenizer_named(self._source.model)
         except DffError as error:
             warnings.warn(f"text queries will not work: {error}", stacklevel=3)
 
@@ -206,7 +206,7 @@ def checked_tokens(tokenizer: Any, sentences: list[str], model: str) -> Tensor:
     return tokens
 
 
-def _tokenizer(model: str) -> Any:
+def tokenizer_named(model: str) -> Any:
     """open_clip's tokenizer of a model; of SigLIP and others it is one of the Hugging Face hub."""
     config = open_clip.get_model_config(model) or {}
     wanted = config.get("text_cfg", {}).get("hf_tokenizer_name")

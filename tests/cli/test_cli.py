@@ -271,7 +271,6 @@ class TestRender:
             ),
             (lambda p: write_edits(p, {"type": "delete"}, threshold=-1), "threshold"),
             (lambda p: write_edits(p, {"type": "delete"}, text=["banana"]), "banana"),
-            (lambda p: write_edits(p, {"type": "delete"}, threshold=1.0), "selects nothing"),
             (lambda p: p.write_text("version: 7\nsteps: []\n"), "version"),
             (lambda p: p.write_text("- ["), "edits.yml"),
             (lambda p: p.write_text(""), "empty"),

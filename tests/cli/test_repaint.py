@@ -79,8 +79,9 @@ def test_the_tower_is_open_clip_s_own(published):
 
 
 def test_from_a_selection_to_a_picture_by_two_commands(
-    trained, selection, published, tmp_path, capsys
+    trained, selection, published, tmp_path, capsys, monkeypatch
 ):
+    monkeypatch.setattr("dff.repaint.run.PREVIEW_SIZE", 40)
     output = tmp_path / "rainbow"
     repaint(
         *("--load-config", trained, "--selection", selection, "--prompt", "a rainbow apple"),
@@ -97,7 +98,7 @@ def test_from_a_selection_to_a_picture_by_two_commands(
     assert facts["steps_done"] == 40
     assert output.with_suffix(".safetensors").stat().st_size < 1_000_000
     with Image.open(tmp_path / "rainbow.previews" / "000040.png") as picture:
-        assert picture.size == (384, 192)
+        assert picture.size == (80, 40)
     views = ("render", "--load-config", trained, "--trajectory", "dataset", "--frames", "IMG_04")
     main([*map(str, (*views, "--output-path", tmp_path / "before"))])
     edits = ("--edits", output.with_suffix(".yml"), "--output-path", tmp_path / "after")

@@ -1,4 +1,4 @@
-"""Views whose truth is known in closed form: a ball, half red and half blue, above a round table."""
+"""Views whose truth is known in closed form: a ball, red and blue, above a round table."""
 
 from __future__ import annotations
 

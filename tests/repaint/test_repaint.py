@@ -20,7 +20,7 @@ from dff.query.text import TextQuery
 from dff.repaint.canvas import Canvas
 from dff.repaint.files import RepaintFiles
 from dff.repaint.guides import clip_guide, source_words
-from dff.repaint.run import PREVIEW_SIZE, repaint
+from dff.repaint.run import repaint
 from dff.repaint.settings import PatchSettings, TrainingSettings
 from dff.repaint.stored import read_tensors
 
@@ -164,12 +164,13 @@ def test_an_unfinished_repainting_can_be_looked_at(scene, canvas, tmp_path, trut
     assert not torch.equal(seen["after"]["rgb"], seen["before"]["rgb"])
 
 
-def test_previews_show_before_and_now(canvas, tmp_path):
+def test_previews_show_before_and_now(canvas, tmp_path, monkeypatch):
+    monkeypatch.setattr("dff.repaint.run.PREVIEW_SIZE", 40)
     blue(canvas, tmp_path / "blue", replace(TRAINING, steps=3, preview_every=2))
     folder = tmp_path / "blue.previews"
     assert sorted(path.name for path in folder.iterdir()) == ["000002.png", "000003.png"]
     before, now = np.split(np.asarray(Image.open(folder / "000003.png")).astype(float), 2, axis=1)
-    view = canvas.random_views(PREVIEW_SIZE, TRAINING.seed)(0)
+    view = canvas.random_views(40, TRAINING.seed)(0)
     assert np.abs(before - to_bytes(view.picture)).max() <= 1
     assert np.abs(now - before)[view.share.numpy()[..., 0] == 0].max() <= 1
     assert np.abs(now - before).max() > 5

@@ -48,7 +48,7 @@ def views(scene):
 
 def error_in_an_unseen_view(views, texture: bool, rate: float) -> float:
     canvas, prepared = views
-    settings = TrainingSettings(steps=90, learning_rate=rate, texture=texture)
+    settings = TrainingSettings(steps=60, learning_rate=rate, texture=texture)
     training = Training(canvas.new_paint(texture, 0), Checks(prepared[:3]), settings)
     for number in range(settings.steps):
         training.step(number)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
+from dff.data.generated.render import render_views
 from dff.data.generated.scene import SceneTruth, write_scene
 from dff.edits.operations import Duplicate, Insert, Transform
 from dff.edits.selections import ClickSelection, TextSelection
@@ -135,7 +136,7 @@ class Pretended:
         return self.marked
 
     def edited(self, step, name, folder, trusted=()):
-        return self.pictures, 0.25
+        return self.pictures, {"compile_seconds": 0.25, "notice": "no rim"}
 
 
 @pytest.mark.parametrize("name", ["recolour", "move", "delete", "insert"])
@@ -145,12 +146,12 @@ def test_figures_are_those_of_the_pictures(own, made, name, tmp_path):
     cameras = [truth.cameras[k] for k in frames]
     photographed = [c for c, out in zip(truth.cameras, truth.held_out, strict=True) if not out]
     kept, world = true_pictures(case.truth, cameras, photographed)
-    before = Pictures.of(list(measure_views(truth, cameras)))
+    before = Pictures.of(list(render_views(truth.description, cameras)))
     bench = Pretended(before, kept, (0.01, 0.02))
     found = measure_case(bench, case, "click", (before, kept, world), tmp_path, ())  # type: ignore
     assert found["unedited"] == pytest.approx(40.0, abs=0.01)
     assert found["edited"] == pytest.approx(40.0 - 20 * math.log10(2), abs=0.01)
-    assert found["compile_seconds"] == 0.25
+    assert (found["compile_seconds"], found["notice"]) == (0.25, "no rim")
     assert math.isnan(found["iou"]) == (name == "insert")
     assert math.isnan(found["thing_edited"]) == (name == "delete")
     assert math.isnan(found["thing_unedited"]) == (name == "insert")
@@ -160,15 +161,10 @@ def test_figures_are_those_of_the_pictures(own, made, name, tmp_path):
     assert (tmp_path / f"{name}_click.png").stat().st_size > 1000
     if name == "recolour":
         # What is selected counts, wherever the thing is: here it is everything on the table.
-        off = torch.cat([(a - b).square() for a, b in zip(bench.pictures, bench.unedited)])  # noqa: B905
+        pairs = zip(bench.pictures, bench.unedited, strict=True)
+        off = torch.cat([(edited - unedited).square() for edited, unedited in pairs])
         away = torch.cat([~measure_edits.widened(mask) for mask in bench.marked])
         assert found["local"] == pytest.approx(-10 * math.log10(off[away].mean()), abs=0.01)
-
-
-def measure_views(truth: SceneTruth, cameras):
-    from dff.data.generated.render import render_views
-
-    return render_views(truth.description, cameras)
 
 
 def test_photos_are_measured_by_what_stays(trained, tmp_path):
@@ -186,7 +182,8 @@ def test_photos_are_measured_by_what_stays(trained, tmp_path):
     ("options", "words"),
     [
         (MeasureEdits(), "say where generated scenes are"),
-        (MeasureEdits(work=Path(), edits=("explode",)), "no edit is called 'explode'"),
+        (MeasureEdits(work=Path(), edits=("explode",)), "no 'explode' here; there are recolour"),
+        (MeasureEdits(work=Path(), ways=("wish",)), "no 'wish' here; there are click, text"),
         (MeasureEdits(load_config=Path("config.yml")), "say what to select"),
     ],
 )

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from dff.data.generated.cameras import Camera
 from dff.data.generated.description import SceneDescription
@@ -169,7 +169,7 @@ class _KeptLight(_Stage):
 
 def nearest(points: Array, others: Array, count: int = 8) -> NDArray[np.int64]:
     """(N, k) which of (M, 3) others are nearest to (N, 3) points, k being at most ``count``."""
-    _, found = cKDTree(others).query(points, k=min(count, len(others)))
+    _, found = KDTree(others).query(points, k=min(count, len(others)))
     return np.asarray(found).reshape(len(points), -1)
 
 
