@@ -97,8 +97,8 @@ def test_being_told_to_end_is_being_interrupted():
 
     def ended() -> None:
         with stopped_in_order():
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
+            signal.raise_signal(signal.SIGTERM)
+            raise AssertionError("not interrupted")
 
     with pytest.raises(KeyboardInterrupt):
         ended()
