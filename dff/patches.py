@@ -54,7 +54,9 @@ def framed_voxels(scene: Scene, names: Sequence[str], query: PatchQuery) -> list
         inside = inside_of(patch, load_image(view.path))
         scale = min(1.0, FRAMED_WIDTH / max(width, height))
         seen = scene.see(rescaled(view.camera, scale))
-        small = F.adaptive_avg_pool2d(inside.float()[None, None], seen.there.shape)[0, 0] >= 0.5
+        rows, columns = seen.there.shape
+        share = F.adaptive_avg_pool2d(inside.float()[None, None], (rows, columns))[0, 0]
+        small = share >= 0.5
         unit = seen.field.unit_positions(seen.points.to(seen.field.aabb))
         seed = framed(grid, spaces, grid.voxel_at(unit)[seen.there], small[seen.there])
         if seed is None:

@@ -25,10 +25,11 @@ from dff.selection.refine import SELECTED
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import SurfaceGrid
 
-# In voxels of the surface grid: how far off the plane a voxel may lie that counts as its surface;
-# how close to the thing it is no longer trusted, its voxel holding a bit of the thing too; how far
-# from the thing the rim is looked at; how thick the filling is; and how high above it is cleared.
-FLAT, MIXED, RIM, DEPTH, CLEARED = 1.5, 1.5, 8.0, 6.0, 3.0
+# In voxels of the surface grid: how far off the plane a voxel may lie that says where it is, and
+# one that counts as its surface; how close to the thing a surface was hardly seen, and how close
+# its colour is not trusted, the voxel holding a bit of the thing too; how far from the thing the
+# rim is looked at; how thick the filling is; and how high above it is cleared.
+PLANE, FLAT, HIDDEN, MIXED, RIM, DEPTH, CLEARED = 0.5, 1.0, 1.0, 1.5, 8.0, 6.0, 3.0
 # The filling lies this much below the rim, in voxels: where the true surface is, it is seen.
 BELOW = 0.25
 # Optical depth of one voxel of the filling: what is left shines through.
@@ -36,6 +37,8 @@ OPAQUE = 8.0
 # A surface is stood on when this share of the thing is on one side of it.
 ONE_SIDE = 0.9
 FEWEST, TRIALS = 12, 256
+# Share of the cells around a hole that must be known for it to be filled.
+FLAT_SHARE = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +133,9 @@ def fill_hole(selection: Selection) -> Filling | None:
     local = grid.points @ axes.T
     local = torch.cat([local[:, :2], local[:, 2:] - offset], dim=1)
     flat = local[:, 2].abs() < FLAT * spacing
-    known = flat & ~selected & (away > MIXED * spacing)
-    return _filled(local, grid.rgb, selected, known, axes, offset, spacing)
+    seen = flat & (away > HIDDEN * spacing)
+    known = flat & (away > MIXED * spacing)
+    return _filled(local, grid.rgb, selected, seen, known, axes, offset, spacing)
 
 
 def _distance_to(grid: SurfaceGrid, selected: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -161,13 +165,13 @@ def _support(
     over = (thing @ normals.T - offsets) > -FLAT * spacing
     under = (thing @ normals.T - offsets) < FLAT * spacing
     sides = torch.maximum(over.float().mean(dim=0), under.float().mean(dim=0))
-    inliers = ((rim @ normals.T - offsets).abs() < FLAT * spacing).sum(dim=0)
+    inliers = ((rim @ normals.T - offsets).abs() < PLANE * spacing).sum(dim=0)
     good = (sides >= ONE_SIDE) & (lengths[:, 0] > spacing * spacing)
     inliers = torch.where(good, inliers, torch.zeros_like(inliers))
     best = int(inliers.argmax())
     if int(inliers[best]) < FEWEST:
         return None
-    near = rim[(rim @ normals[best] - offsets[best]).abs() < FLAT * spacing]
+    near = rim[(rim @ normals[best] - offsets[best]).abs() < PLANE * spacing]
     middle = near.mean(dim=0)
     _, vectors = torch.linalg.eigh((near - middle).T @ (near - middle))
     normal = vectors[:, 0]
@@ -187,6 +191,7 @@ def _filled(
     local: Float[Tensor, "n 3"],
     rgb: Float[Tensor, "n 3"],
     selected: Bool[Tensor, " n"],
+    seen: Bool[Tensor, " n"],
     known: Bool[Tensor, " n"],
     axes: Float[Tensor, "3 3"],
     offset: float,
@@ -208,17 +213,20 @@ def _filled(
         picture[chosen[:, 0], chosen[:, 1]] = True
         return picture
 
-    seen = marked(known)
     around = np.ones((3, 3), dtype=bool)
     footprint = binary_fill_holes(binary_closing(marked(selected), around, iterations=2))
-    footprint = binary_dilation(footprint, around, iterations=int(np.ceil(MIXED)) + 1)
-    closed = np.asarray(binary_closing(np.pad(seen, 2), around))[2:-2, 2:-2]
-    hole = footprint & np.logical_not(closed)
-    if not hole.any() or not seen.any():
+    footprint = binary_dilation(footprint, around, iterations=2)
+    closed = np.asarray(binary_closing(np.pad(marked(seen), 2), around))[2:-2, 2:-2]
+    hole = binary_closing(footprint & np.logical_not(closed), around, iterations=2)
+    hole = np.asarray(binary_fill_holes(hole)) & footprint
+    ring = np.asarray(binary_dilation(hole, around, iterations=4)) & np.logical_not(hole)
+    trusted = marked(known) & np.logical_not(hole)
+    # Where the rim itself is hardly flat, going on from it would make things worse.
+    if not hole.any() or trusted[ring].mean() < FLAT_SHARE:
         return None
     values = torch.cat([local[:, 2:], rgb], dim=1).numpy().astype(np.float64)
     means = _means(values[(known & inside).numpy()], index[known & inside].numpy(), shape)
-    whole = _harmonic(means, seen)
+    whole = _harmonic(means, trusted)
     there = binary_dilation(hole, around, iterations=1)
     origin = low @ axes[:2] + offset * axes[2]
     surface = torch.from_numpy(whole).float()

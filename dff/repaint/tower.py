@@ -15,8 +15,7 @@ from torch import Tensor
 
 from dff.errors import DffError
 from dff.repaint.settings import TowerOptions
-from dff.teachers.clip import tokenizer_named
-from dff.teachers.clip import checked_tokens
+from dff.teachers.clip import checked_tokens, tokenizer_named
 from dff.teachers.clip_weights import HUB_FILES, ClipSource, find_source, load_model
 from dff.teachers.hub import one_line
 from dff.teachers.options import ClipOptions

@@ -21,7 +21,7 @@ from torch import Tensor
 from dff.selection.surface_grid import SurfaceGrid
 
 # Cosines of mean looks down to which regions join, from the finest to the coarsest level.
-LEVELS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
+LEVELS = (0.95, 0.9, 0.85, 0.8, 0.75)
 # A region that holds more than this share of the scene is no thing.
 LARGEST_SHARE = 0.5
 # Cosine from which on two are the same: they need not wait until they are each other's nearest.

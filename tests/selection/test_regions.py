@@ -38,7 +38,7 @@ def two_looks(cosine: float) -> torch.Tensor:
 
 def test_a_thing_of_two_looks_is_one_region_where_they_are_alike_enough(made):
     grid, _, kinds = made
-    for cosine, together in ((0.7, True), (0.4, False)):
+    for cosine, together in ((0.8, True), (0.6, False)):
         regions = Regions.of(grid, [two_looks(cosine)[kinds]])
         region = regions.thing(nearest(grid, SIDE))
         assert region is not None
