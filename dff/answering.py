@@ -13,7 +13,7 @@ from dff.errors import DffError
 from dff.patches import framed_voxels, shown_prototypes
 from dff.query.routing import likeness_teachers, product_of_scores
 from dff.query.scores import QueryEmbedding
-from dff.query.shown import Click, ClickQuery, PatchQuery
+from dff.query.shown import Click, ClickQuery, PatchQuery, Spot
 from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import select_threshold, soft_mask
 from dff.selection.clicked import Clicked, ball_looks, likeness, select_clicked
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # On the rim of what was clicked the nearer look decides; but nothing less alike than this is taken.
 LEAST = 0.3
+# A point is on a surface up to so many times the distance to which a voxel reaches.
+SPOT_REACH = 3.0
 
 Query = TextQuery | ClickQuery | PatchQuery
 
@@ -105,7 +107,7 @@ def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Sel
     spaces = [scene.baked(name).reduced for name in names]
     if query.connected and query.threshold is None:
         found = select_clicked(grid, spaces, seeds, others)
-        return _thing(scene, query, names, found, softness)
+        return selection_of_thing(scene, query, names, found, softness)
     positives, negatives = (ball_looks(grid, spaces, voxels) for voxels in (seeds, others))
     parts = _likeness_parts(scene, names, positives, negatives)
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
@@ -121,18 +123,26 @@ def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Sel
     return Selection(grid, chosen.float(), scores, exact, (how,))
 
 
-def _thing(
+def selection_of_thing(
     scene: Scene,
-    query: ClickQuery | PatchQuery,
+    asked: object,
     names: Sequence[str],
     found: Clicked,
     softness: float,
 ) -> Selection:
-    """A selection of what was found in 3D; its looks are what is asked on the rim."""
+    """A selection of what was found in 3D; its looks are what is asked on the rim.
+
+    Args:
+        scene: trained with features.
+        asked: what was, for people.
+        names: the teachers in whose spaces the looks are.
+        found: what is selected, and its looks.
+        softness: half the width of the soft rim in units of score, in [0, 0.5].
+    """
     parts = _likeness_parts(scene, names, found.positives, found.negatives)
     exact = ExactQuery(parts, LEAST, softness)
     scores = likeness([scene.baked(name).reduced for name in names], found.positives)
-    how = f"{query} by {exact.teachers}"
+    how = f"{asked} by {exact.teachers}"
     return Selection(scene.surface, found.chosen.float(), scores, exact, (how,), found.firm)
 
 
@@ -160,7 +170,9 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
     seeds = framed_voxels(scene, names, query) if query.threshold is None else []
     if seeds:
         spaces = [scene.baked(name).reduced for name in names]
-        return _thing(scene, query, names, with_its_kind(scene.surface, spaces, seeds), softness)
+        return selection_of_thing(
+            scene, query, names, with_its_kind(scene.surface, spaces, seeds), softness
+        )
     shown = [shown_prototypes(scene, scene.teacher_named(name), query) for name in names]
     if query.threshold is None:
         baked = [scene.baked(name) for name in names]
@@ -169,7 +181,7 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
             [each.reduced for each in baked],
             [each.likeness(*looks) for each, looks in zip(baked, shown, strict=True)],
         )
-        return _thing(scene, query, names, found, softness)
+        return selection_of_thing(scene, query, names, found, softness)
     parts = tuple(
         TeacherQuery(name, QueryEmbedding(*looks, 1.0, "likeness"))
         for name, looks in zip(names, shown, strict=True)
@@ -183,12 +195,17 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
     return Selection(scene.surface, values * kept.to(values), scores, exact, (how,))
 
 
-def voxel_of(scene: Scene, click: Click) -> int:
-    """The voxel of the first surface behind a pixel.
+def voxel_of(scene: Scene, click: Click | Spot) -> int:
+    """The voxel of the first surface behind a pixel, or of a point on it.
 
     Raises:
         DffError: no such image, outside of it, or nothing is there.
     """
+    if isinstance(click, Spot):
+        distance, voxel = scene.surface.tree.query((click.x, click.y, click.z))
+        if distance > SPOT_REACH * max(float(scene.surface.reach[voxel]), scene.surface.spacing):
+            raise DffError(f"the click {click} is on no surface of this scene: click a thing")
+        return int(voxel)
     view = scene.views(names=[click.frame])[0]
     height, width = view.size
     if not (0 <= click.x < width and 0 <= click.y < height):

@@ -21,7 +21,7 @@ from dff.errors import DffError
 from dff.files import atomic_write, plain_name
 from dff.pictures import overlay, to_bytes, write_png
 from dff.query.routing import likeness_teachers, text_teacher
-from dff.scene import Scene, View
+from dff.scene import Scene
 from dff.selection.inventory import Name, Thing, find_things, name_things
 from dff.selection.label_file import read_labels
 from dff.selection.selection import Selection
@@ -101,32 +101,9 @@ def write_inventory(
     """
     console = console or Console()
     words = None if labels is None else read_labels(labels)
-    records = scene.model.teacher_records
-    if words is None:
-        named = teacher or likeness_teachers(records)[0]
-    else:
-        named = text_teacher(records, teacher)
-    embeddings = kept = None
-    if words is not None:
-        loaded = scene.teacher_named(named)
-        kept, embeddings = known_labels(loaded, words)
-        if len(kept) < len(words):
-            console.print(
-                f"teacher '{named}' does not know {len(words) - len(kept)} of the {len(words)} "
-                "labels: they are left out",
-                markup=False,
-            )
-    things = things_of(scene, named)
-    names: Sequence[Name | None] = [None] * len(things)
-    if embeddings is not None and kept is not None:
-        names = name_things(things, embeddings, kept, scene.teacher_named(named).logit_scale)
-    views = scene.views("train")
-    shown = best_views(things, scene.surface.points, [view.camera for view in views])
-    entries = [
-        Entry(number, thing, name, None if view is None else views[view].name)
-        for number, (thing, name, view) in enumerate(zip(things, names, shown, strict=True), 1)
-    ]
-    _write_pictures(scene, entries, views, output_dir / "pictures")
+    named = naming_teacher(scene, words, teacher)
+    entries = entries_of(scene, words, named, lambda line: console.print(line, markup=False))
+    _write_pictures(scene, entries, output_dir / "pictures")
     for entry in entries:
         path = output_dir / "selections" / f"{entry.stem}.npz"
         _selection(scene, entry).save(path, scene.fingerprint)
@@ -140,6 +117,55 @@ def write_inventory(
         stream.write(json.dumps(document, indent=1).encode("utf-8"))
     console.print(table_of(entries))
     return entries
+
+
+def naming_teacher(scene: Scene, words: Sequence[str] | None, teacher: str | None) -> str:
+    """Whose features part a scene into things: with words a teacher that understands them.
+
+    Raises:
+        DffError: there is none.
+    """
+    records = scene.model.teacher_records
+    if words is None:
+        return teacher or likeness_teachers(records)[0]
+    return text_teacher(records, teacher)
+
+
+def entries_of(
+    scene: Scene,
+    words: Sequence[str] | None,
+    teacher: str,
+    notice: Callable[[str], None] = lambda line: None,
+) -> list[Entry]:
+    """Find the things in a scene and name them.
+
+    Args:
+        scene: trained with features.
+        words: names that they may have; None: they stay without.
+        teacher: whose features.
+        notice: told in one line which words are left out.
+
+    Raises:
+        DffError: no features, none of the words is known, or nothing was found.
+    """
+    embeddings = kept = None
+    if words is not None:
+        kept, embeddings = known_labels(scene.teacher_named(teacher), words)
+        if len(kept) < len(words):
+            notice(
+                f"teacher '{teacher}' does not know {len(words) - len(kept)} of the {len(words)} "
+                "labels: they are left out"
+            )
+    things = things_of(scene, teacher)
+    names: Sequence[Name | None] = [None] * len(things)
+    if embeddings is not None and kept is not None:
+        names = name_things(things, embeddings, kept, scene.teacher_named(teacher).logit_scale)
+    views = scene.views("train")
+    shown = best_views(things, scene.surface.points, [view.camera for view in views])
+    return [
+        Entry(number, thing, name, None if view is None else views[view].name)
+        for number, (thing, name, view) in enumerate(zip(things, names, shown, strict=True), 1)
+    ]
 
 
 def known_labels(
@@ -234,16 +260,26 @@ def _selection(scene: Scene, entry: Entry) -> Selection:
     return Selection(scene.surface, entry.thing.mask.float(), made_by=(how,))
 
 
-def _write_pictures(
-    scene: Scene, entries: Sequence[Entry], views: Sequence[View], folder: Path
-) -> None:
+def picture_of(scene: Scene, entry: Entry) -> Float[Tensor, "H W 3"] | None:
+    """A thing cut from the training view that shows most of it; None where none does."""
+    if entry.view is None:
+        return None
+    return cut_out(*_looked_at(scene, entry.view, [entry])[0])
+
+
+def _looked_at(
+    scene: Scene, view: str, entries: Sequence[Entry]
+) -> list[tuple[Float[Tensor, "h w 3"], Bool[Tensor, "h w"]]]:
+    """A view, rendered once, and the mask of each of some things in it."""
+    found = scene.views(names=[view])[0]
+    scale = min(1.0, PICTURE_SIDE / max(found.size))
+    seen = scene.see(rescaled(found.camera, scale))
+    return [(seen.rgb, seen.mask(_selection(scene, entry))) for entry in entries]
+
+
+def _write_pictures(scene: Scene, entries: Sequence[Entry], folder: Path) -> None:
     """Write a picture of each thing; each view is rendered once for all that it shows."""
-    by_name = {view.name: view for view in views}
     for name in dict.fromkeys(entry.view for entry in entries if entry.view is not None):
-        view = by_name[name]
-        scale = min(1.0, PICTURE_SIDE / max(view.size))
         shown = [entry for entry in entries if entry.view == name]
-        seen = scene.see(rescaled(view.camera, scale))
-        for entry in shown:
-            picture = cut_out(seen.rgb, seen.mask(_selection(scene, entry)))
-            write_png(folder / f"{entry.stem}.png", to_bytes(picture))
+        for entry, looked in zip(shown, _looked_at(scene, name, shown), strict=True):
+            write_png(folder / f"{entry.stem}.png", to_bytes(cut_out(*looked)))

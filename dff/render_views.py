@@ -104,6 +104,7 @@ def render_shots(
     options: RenderOptions = RenderOptions(),
     identity: str = "",
     ranks: Ranks | None = None,
+    on_share: Callable[[float], object] = lambda share: None,
 ) -> Path:
     """Render cameras, with a progress bar; frames that an earlier run finished are kept.
 
@@ -118,6 +119,8 @@ def render_shots(
             is taken for finished.
         ranks: processes that share the frames, each of which calls this; by default this one
             alone.
+        on_share: told the share of the frames that is done; what it raises ends the work, and what
+            is finished is kept.
 
     Returns:
         Where the result is.
@@ -150,7 +153,7 @@ def render_shots(
         missing.extend(f for f in mine if anew or not is_finished(f.paths, f.note))
 
     ranks.share(survey)
-    _render(scene, missing, panels, len(mine) - len(missing), ranks)
+    _render(scene, missing, panels, len(mine) - len(missing), ranks, on_share)
     # Not before all are there, or the video would lack some.
     ranks.share(lambda: None)
     if video:
@@ -200,6 +203,7 @@ def _render(
     panels: Sequence[CompiledEdits | None],
     finished: int,
     ranks: Ranks,
+    on_share: Callable[[float], object],
 ) -> None:
     """Render one rank's frames that are not finished."""
     total = finished + len(missing)
@@ -215,12 +219,13 @@ def _render(
     ) as progress:
         task = progress.add_task(doing, total=total, completed=finished)
         for number, frame in enumerate(missing, finished):
-            frame.render(
-                scene,
-                panels,
+
+            def done(share: float, before: int = number) -> None:
                 # A frame counts as done once it is written.
-                lambda share, n=number: progress.update(task, completed=n + 0.99 * share),
-            )
+                progress.update(task, completed=before + 0.99 * share)
+                on_share((before + 0.99 * share) / total)
+
+            frame.render(scene, panels, done)
             progress.update(task, completed=number + 1)
 
 

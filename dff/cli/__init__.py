@@ -12,6 +12,8 @@ from typing import Annotated, Union
 import tyro
 
 from dff.cli.demo import Demo
+from dff.cli.edit import Edit
+from dff.cli.eval import Eval
 from dff.cli.export import Export
 from dff.cli.features import Features
 from dff.cli.generate import Generate
@@ -24,10 +26,12 @@ from dff.quiet import quiet_nerfstudio
 
 Command = Union[  # noqa: UP007
     Annotated[Demo, tyro.conf.subcommand("demo")],
+    Annotated[Edit, tyro.conf.subcommand("edit")],
     Annotated[Query, tyro.conf.subcommand("query")],
     Annotated[Render, tyro.conf.subcommand("render")],
     Annotated[Export, tyro.conf.subcommand("export")],
     Annotated[Repaint, tyro.conf.subcommand("repaint")],
+    Annotated[Eval, tyro.conf.subcommand("eval")],
     Annotated[Features, tyro.conf.subcommand("features")],
     Annotated[Generate, tyro.conf.subcommand("generate")],
     Annotated[Schema, tyro.conf.subcommand("schema")],

@@ -42,11 +42,46 @@ class Click:
         """
         found = _CLICK.fullmatch(text.strip())
         if found is None:
-            raise DffError(f"a click is written FRAME:x,y (IMG_0001:320,240), not {text!r}")
+            raise DffError(
+                "a click is written FRAME:x,y (IMG_0001:320,240), or x,y,z in world units, not "
+                f"{text!r}"
+            )
         return cls(found["frame"], *_numbers(text, [found["x"], found["y"]]))
 
     def __str__(self) -> str:
         return f"{self.frame}:{self.x:g},{self.y:g}"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point of a surface, as a click in a view that is none of the capture's gives it.
+
+    Attributes:
+        x, y, z: in world units of the scene.
+    """
+
+    x: float
+    y: float
+    z: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.x, self.y, self.z))):
+            raise DffError(f"a click is at finite numbers, not {self.x}, {self.y}, {self.z}")
+
+    def __str__(self) -> str:
+        return f"{self.x:.9g},{self.y:.9g},{self.z:.9g}"
+
+
+def parse_click(text: str) -> Click | Spot:
+    """A click from ``FRAME:x,y``, or from ``x,y,z`` in world units.
+
+    Raises:
+        DffError: it is of neither form.
+    """
+    parts = text.strip().split(",")
+    if ":" not in text and len(parts) == 3:
+        return Spot(*_numbers(text, parts))
+    return Click.parse(text)
 
 
 @dataclass(frozen=True)
@@ -63,8 +98,8 @@ class ClickQuery:
             `dff.query.threshold.select_threshold`); None means the stable one.
     """
 
-    positives: tuple[Click, ...]
-    negatives: tuple[Click, ...] = ()
+    positives: tuple[Click | Spot, ...]
+    negatives: tuple[Click | Spot, ...] = ()
     connected: bool = True
     teacher: str | None = None
     threshold: float | str | None = None

@@ -27,6 +27,7 @@ class Teacher(abc.ABC):
         fingerprint: hex SHA-256 over weights and preprocessing; another one means other features.
         logit_scale: what cosine similarity is multiplied with.
         canonical_phrases: default negatives of a text query.
+        known_names: names of things that it knows, where its vocabulary is closed; else none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Teacher(abc.ABC):
     fingerprint: str
     logit_scale: float
     canonical_phrases: tuple[str, ...] = CANONICAL_PHRASES
+    known_names: tuple[str, ...] = ()
 
     @property
     @abc.abstractmethod

@@ -88,6 +88,7 @@ class MiniTeacher(Teacher):
         self.dim = config.dim
         self.logit_scale = config.logit_scale
         self.canonical_phrases = vocabulary.canonical
+        self.known_names = vocabulary.names
         self.fingerprint = fingerprint
 
     @staticmethod

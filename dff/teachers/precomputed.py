@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dff.errors import DffError
+from dff.files import sha256_of
 from dff.teachers.base import CANONICAL_PHRASES, Teacher
 from dff.teachers.options import PrecomputedOptions
 
@@ -53,6 +54,7 @@ class PrecomputedTeacher(Teacher):
         )
         self.logit_scale = 1.0 if tower is None else tower.logit_scale
         self.canonical_phrases = CANONICAL_PHRASES if tower is None else tower.canonical_phrases
+        self.known_names = () if tower is None else tower.known_names
         text = "" if tower is None else tower.fingerprint
         described = f"precomputed 1 {dim} {channels_first} {grid} {text}"
         self.fingerprint = hashlib.sha256(described.encode()).hexdigest()
@@ -139,11 +141,7 @@ class PrecomputedTeacher(Teacher):
 
     def file_key(self, path: Path) -> bytes:
         """Hash of the map's file: another map of the same image is imported anew."""
-        digest = hashlib.sha256()
-        with self._map_of(path).open("rb") as stream:
-            while chunk := stream.read(1 << 24):
-                digest.update(chunk)
-        return digest.digest()
+        return sha256_of(self._map_of(path))
 
     def encode_text(self, phrases: Sequence[str]) -> Float[Tensor, "phrases dim"]:
         """Unit embeddings by the text tower of the teacher that made the maps.

@@ -1,0 +1,60 @@
+"""``dff edit``: the editor, in the browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Edit:
+    """Open a scene in the browser: select things, change them, save, export, render.
+
+    What is done is kept in the run's folder edits/ (or --folder), and kept at every change, so that
+    nothing is lost when the program or the browser ends.
+    """
+
+    load_config: Path | None = None
+    """The config.yml that training wrote; by default of the last dff run below --runs."""
+    document: str = "edits.yml"
+    """Name of the edit document, in the folder."""
+    folder: Path | None = None
+    """Where documents, selections and what is exported are kept; by default edits/ in the run."""
+    runs: Path = Path("outputs")
+    """Where the last run is looked for."""
+    trust: tuple[Path, ...] = ()
+    """Folders with other trained scenes that may be inserted: loading one can run code."""
+    host: str = "127.0.0.1"
+    """Who may connect: 127.0.0.1 is this machine alone; 0.0.0.0 is anybody who reaches it."""
+    port: int = 7007
+    """Where to listen; the next free port is taken."""
+    device: str = "auto"
+    """Where to render: auto (a GPU if there is one), cpu, cuda."""
+
+    def run(self) -> None:
+        """Load the scene and serve until interrupted."""
+        from dff.data.sharding import choose_device
+        from dff.editor.app import default_folder, run_editor
+        from dff.editor.session import Session
+        from dff.errors import notice_in_one_line
+        from dff.runs import last_run
+        from dff.scene import load
+
+        config = self.load_config or last_run(self.runs)
+        if config.is_dir():
+            config = config / "config.yml"
+        scene = load(config, choose_device(self.device, 0))
+        print("Looking at what the photos show (once for each training) ...", flush=True)
+        assert len(scene.surface) >= 0
+        session = Session(
+            scene,
+            self.folder or default_folder(config),
+            self.document,
+            self.trust,
+            notice_in_one_line,
+        )
+
+        def ready(url: str) -> None:
+            print(f"{config}\nopen {url} in a browser; Ctrl-C ends the editor", flush=True)
+
+        run_editor(session, self.host, self.port, ready)

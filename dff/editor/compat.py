@@ -1,0 +1,216 @@
+"""Every difference between the visers that we work with: 0.2.7, and 1.1 or later."""
+
+from __future__ import annotations
+
+import base64
+import io
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import viser
+from jaxtyping import UInt8
+from PIL import Image
+
+from dff.errors import DffError
+
+Tool = Literal["orbit", "pick", "rectangle"]
+COLOURS = {"error": "red", "notice": "orange", "done": "green"}
+SECONDS = {"error": 12.0, "notice": 8.0, "done": 5.0}
+
+
+def serve(host: str, port: int, label: str) -> viser.ViserServer:
+    """A server, at this port or the next free one.
+
+    Raises:
+        DffError: no port is free there, or there is no such host.
+    """
+    for candidate in range(port, port + 20):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except (OSError, OverflowError) as error:
+                if candidate == port + 19 or not isinstance(error, OSError):
+                    raise DffError(f"cannot listen at {host}:{port}: {error}") from error
+                continue
+        return viser.ViserServer(host=host, port=candidate, label=label, verbose=False)
+    raise DffError(f"cannot listen at {host}:{port}: no port is free")
+
+
+def notify(
+    client: viser.ClientHandle, title: str, line: str, kind: Literal["error", "notice", "done"]
+) -> None:
+    """Show one line in a person's window, for some seconds."""
+    how: dict[str, Any] = {"color": COLOURS[kind]}
+    if _has_typed_clicks(client.scene):
+        client.add_notification(title, line, auto_close_seconds=SECONDS[kind], **how)
+    else:
+        client.add_notification(title, line, auto_close=round(1000 * SECONDS[kind]), **how)
+
+
+@dataclass(frozen=True)
+class Click:
+    """A click in the picture.
+
+    Attributes:
+        client: whose.
+        x, y: shares of width and height from the upper left corner.
+        negative: whether shift was held.
+    """
+
+    client: viser.ClientHandle
+    x: float
+    y: float
+    negative: bool
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A rectangle drawn in the picture: corners (x, y) as shares of width and height."""
+
+    client: viser.ClientHandle
+    low: tuple[float, float]
+    high: tuple[float, float]
+
+
+class Pointer:
+    """What the mouse does in the picture.
+
+    From viser 1.1 on one orbits while picking, and shift says that a click is negative. Before,
+    picking takes the mouse until the click is done; then the tool is ``orbit`` again.
+
+    Args:
+        server: whose picture.
+        clicked, framed: told of what was done.
+        disarmed: told when the tool went back to ``orbit`` by itself.
+    """
+
+    def __init__(
+        self,
+        server: viser.ViserServer,
+        clicked: Callable[[Click], None],
+        framed: Callable[[Rectangle], None],
+        disarmed: Callable[[], None],
+    ) -> None:
+        self._scene: Any = server.scene
+        self._clicked, self._framed, self._disarmed = clicked, framed, disarmed
+        self._tool: Tool = "orbit"
+
+    def use(self, tool: Tool) -> None:
+        """Take up a tool."""
+        self._put_down()
+        self._tool = tool
+        if tool == "orbit":
+            return
+        if not _has_typed_clicks(self._scene):
+            kind = "click" if tool == "pick" else "rect-select"
+            self._scene.on_pointer_event(kind)(self._pointed)
+        elif tool == "pick":
+            self._scene.on_click()(self._click)
+            self._scene.on_click(modifier="shift")(self._negative_click)
+        else:
+            self._scene.on_rect_select()(self._rectangle)
+
+    def _put_down(self) -> None:
+        if self._tool == "orbit":
+            return
+        if _has_typed_clicks(self._scene):
+            self._scene.remove_click_callback()
+            self._scene.remove_rect_select_callback()
+        else:
+            self._scene.remove_pointer_callback()
+        self._tool = "orbit"
+
+    def _click(self, event: Any) -> None:
+        self._clicked(Click(event.client, *event.screen_pos, False))
+
+    def _negative_click(self, event: Any) -> None:
+        self._clicked(Click(event.client, *event.screen_pos, True))
+
+    def _rectangle(self, event: Any) -> None:
+        self.use("orbit")
+        self._disarmed()
+        self._framed(Rectangle(event.client, tuple(event.screen_min), tuple(event.screen_max)))
+
+    def _pointed(self, event: Any) -> None:
+        self.use("orbit")
+        self._disarmed()
+        if event.event_type == "click":
+            self._clicked(Click(event.client, *event.screen_pos[0], False))
+        else:
+            self._framed(Rectangle(event.client, *(tuple(each) for each in event.screen_pos[:2])))
+
+
+class Shows(Protocol):
+    """Something in a panel that shows a picture."""
+
+    visible: bool
+
+    def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None: ...
+
+
+class _ImageShows:
+    def __init__(self, gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        self._handle = gui.add_image(picture, format="png")
+
+    @property
+    def visible(self) -> bool:
+        return self._handle.visible
+
+    @visible.setter
+    def visible(self, value: bool) -> None:
+        self._handle.visible = value
+
+    def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        self._handle.image = picture
+
+
+class _MarkdownShows:
+    def __init__(self, gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        self._handle = gui.add_markdown(_as_markdown(picture))
+
+    @property
+    def visible(self) -> bool:
+        return self._handle.visible
+
+    @visible.setter
+    def visible(self, value: bool) -> None:
+        self._handle.visible = value
+
+    def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        self._handle.content = _as_markdown(picture)
+
+
+def add_picture(gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> Shows:
+    """Put a picture into a panel; viser before 1.0 knows pictures in texts only."""
+    kind = _ImageShows if hasattr(gui, "add_image") else _MarkdownShows
+    return kind(gui, picture)
+
+
+def _as_markdown(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return f"![picture](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+
+def add_shortcuts(
+    gui: Any, shortcuts: Sequence[tuple[str, str, str | None, Callable[[Any], None]]]
+) -> bool:
+    """Keys for actions: label, key, modifiers, what is done.
+
+    Returns:
+        Whether this viser knows keys.
+    """
+    if not hasattr(gui, "add_command"):
+        return False
+    for label, key, modifier, action in shortcuts:
+        command = gui.add_command(label, hotkey=key, modifier=modifier)
+        command.on_trigger(action)
+    return True
+
+
+def _has_typed_clicks(scene: Any) -> bool:
+    return hasattr(scene, "on_click")

@@ -1,0 +1,75 @@
+"""Selections that were kept under a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dff.editor.app import Editor
+
+NOTHING = "-"
+
+
+class KeptPanel:
+    """Keep, show, combine, delete.
+
+    Args:
+        editor: whose.
+    """
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        gui: Any = editor.server.gui
+        self._name = gui.add_text("Name", initial_value="")
+        self._keep = gui.add_button("Keep the selection")
+        self._which = gui.add_dropdown("Kept", (NOTHING,))
+        self._select = gui.add_button("Select it")
+        self._how = gui.add_button_group("Combine", ("add", "subtract", "intersect"))
+        self._shown = gui.add_checkbox("Show it", initial_value=False)
+        self._colour = gui.add_rgb("Its colour", initial_value=(255, 255, 255))
+        self._drop = gui.add_button("Delete it", color="red")
+        session = editor.session
+        editor.on_click(self._keep, lambda: self._take(session.keep(self._name.value)))
+        editor.on_click(self._select, self._choose)
+        self._how.on_click(
+            lambda event: editor.do(
+                lambda: session.combine(self._which.value, self._how.value), event.client
+            )
+        )
+        editor.on_change(self._shown, lambda value: session.show_named(self._which.value, value))
+        editor.on_change(self._colour, self._recolour)
+        editor.on_click(self._drop, lambda: session.drop_named(self._which.value))
+        editor.on_change(self._which, lambda value: None)
+
+    def refresh(self) -> None:
+        """Show what there is."""
+        named = self._editor.session.named
+        options = tuple(named) or (NOTHING,)
+        if tuple(self._which.options) != options:
+            before = self._which.value
+            self._which.options = options
+            if before in options:
+                self._which.value = before
+        chosen = named.get(self._which.value)
+        for handle in (self._select, self._shown, self._colour, self._drop):
+            handle.disabled = chosen is None
+        if chosen is not None:
+            if self._shown.value != chosen.shown:
+                self._shown.value = chosen.shown
+            colour = tuple(round(255 * each) for each in chosen.colour)
+            if tuple(self._colour.value) != colour:
+                self._colour.value = colour
+
+    def _take(self, name: str) -> None:
+        self.refresh()
+        self._which.value = name
+
+    def _choose(self) -> None:
+        self._editor.session.select_named(self._which.value)
+        self._editor.show_selection()
+
+    def _recolour(self, value: tuple[int, int, int]) -> None:
+        red, green, blue = (each / 255 for each in value)
+        name = self._which.value
+        session = self._editor.session
+        session.show_named(name, session.named[name].shown, (red, green, blue))

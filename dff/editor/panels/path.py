@@ -1,0 +1,135 @@
+"""Camera paths: places to fly through, looked at before, kept as nerfstudio does, rendered."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dff.camera_paths import Shot
+from dff.editor.flights import Flight, flown, path_file
+from dff.errors import DffError
+from dff.files import atomic_write, plain_name
+from dff.pictures import VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from dff.editor.app import Editor
+
+FORMATS = tuple(suffix.lstrip(".") for suffix in VIDEO_SUFFIXES)
+HEIGHTS = {"240": 240, "360": 360, "480": 480, "720": 720, "1080": 1080}
+PREVIEW_STEP = 0.1
+
+
+class PathPanel:
+    """See the module's docstring.
+
+    Args:
+        editor: whose.
+    """
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        self._flight = Flight()
+        gui: Any = editor.server.gui
+        self._now = gui.add_markdown("")
+        self._add = gui.add_button("Add this view", color="blue")
+        self._back = gui.add_button("Take the last one back")
+        self._clear = gui.add_button("Begin anew")
+        self._seconds = gui.add_number("Seconds", initial_value=4.0, min=0.1, max=600.0, step=0.1)
+        self._fps = gui.add_number("Frames a second", initial_value=24, min=1, max=60, step=1)
+        self._height = gui.add_dropdown("Height", tuple(HEIGHTS), initial_value="480")
+        self._loop = gui.add_checkbox("Fly back to the start", initial_value=False)
+        self._preview = gui.add_button("Preview")
+        self._name = gui.add_text("Name", initial_value="flight")
+        self._save = gui.add_button("Save as nerfstudio's JSON")
+        self._format = gui.add_dropdown("Video", FORMATS, initial_value=FORMATS[0])
+        self._render = gui.add_button("Render the video")
+        self._add.on_click(lambda event: editor.do(lambda: self._add_view(event), event.client))
+        editor.on_click(self._back, self._take_back)
+        editor.on_click(self._clear, self._begin_anew)
+        self._preview.on_click(self._fly)
+        self._save.on_click(lambda event: editor.do(lambda: self._keep(event), event.client))
+        editor.on_click(self._render, self._film)
+
+    def refresh(self) -> None:
+        """Show how long it is."""
+        count = len(self._flight.eyes)
+        text = f"{count} view{'s' * (count != 1)}" if count else "Add views to fly through them."
+        if self._now.content != text:
+            self._now.content = text
+
+    def _add_view(self, event: Any) -> None:
+        self._flight = self._flight.with_eye(self._editor.window_of(event.client).eye)
+
+    def _take_back(self) -> None:
+        self._flight = dataclasses.replace(self._flight, eyes=self._flight.eyes[:-1])
+
+    def _begin_anew(self) -> None:
+        self._flight = Flight()
+
+    def _settings(self) -> Flight:
+        height = HEIGHTS[self._height.value]
+        return dataclasses.replace(
+            self._flight,
+            seconds=float(self._seconds.value),
+            fps=float(self._fps.value),
+            height=height,
+            loop=bool(self._loop.value),
+        )
+
+    def _fly(self, event: Any) -> None:
+        """In a thread of its own, so that nothing waits for it."""
+        flight = dataclasses.replace(self._settings(), fps=1 / PREVIEW_STEP)
+        if event.client is None:
+            return
+
+        def fly() -> None:
+            window = self._editor.window_of(event.client)
+            eyes = flown(flight)
+
+            def go() -> None:
+                for eye in eyes:
+                    window.go_to(eye)
+                    time.sleep(PREVIEW_STEP)
+
+            threading.Thread(target=go, daemon=True).start()
+
+        self._editor.do(fly, event.client)
+
+    def _stem(self) -> str:
+        name = plain_name(self._name.value.strip())
+        if not name:
+            raise DffError("give the path a name first")
+        return name
+
+    def _keep(self, event: Any) -> None:
+        path = self._editor.session.folder / "paths" / f"{self._stem()}.json"
+        content = json.dumps(path_file(self._settings()), indent=1).encode()
+        with atomic_write(path) as stream:
+            stream.write(content)
+        event.client.send_file_download(path.name, content)
+        self._editor.say(f"saved as {path}", "done", event.client)
+
+    def _film(self) -> None:
+        from dff.render_views import RenderOptions, render_shots
+
+        flight, stem = self._settings(), self._stem()
+        eyes = flown(flight)
+        session = self._editor.session
+        scene, edits = session.scene, session.work.edits
+        size = round(flight.height * max(1.0, flight.aspect))
+        shots = [Shot(f"{number:05d}", eye.camera(size)) for number, eye in enumerate(eyes)]
+        path = session.folder / "videos" / f"{stem}.{self._format.value}"
+        options = RenderOptions(fps=flight.fps, overwrite=True)
+
+        def work(progress: Callable[[float], None]) -> str:
+            render_shots(scene, shots, path, edits, options=options, on_share=progress)
+            content = path.read_bytes()
+            for client in self._editor.server.get_clients().values():
+                client.send_file_download(path.name, content)
+            return f"{len(shots)} frames in {path}"
+
+        self._editor.tasks.start(f"Rendering {path.name}", work)

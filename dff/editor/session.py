@@ -1,0 +1,457 @@
+"""What is being worked on: the document with its history, and what is selected.
+
+No window is known here: all that a person can do in the editor, a script can do with a `Session`.
+Every method either does all of what it says or, with a `DffError`, nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dff.editor.asking import FOLDER, Asked, Choice, ask_clicks, ask_saved
+from dff.editor.painting import Tinted, Work
+from dff.edits.autosave import Autosave
+from dff.edits.compiled import CompiledEdits
+from dff.edits.document import EditDocument, EditStep
+from dff.edits.folder import file_within
+from dff.edits.operations import Operation
+from dff.edits.selections import MovedSelection, StepSelection
+from dff.edits.stack import EditStack
+from dff.edits.storage import load_document, save_document
+from dff.errors import DffError
+from dff.files import atomic_write, plain_name
+from dff.query.shown import ClickQuery, Spot
+from dff.refinement import Refinement
+from dff.scene import Scene
+from dff.selection.selection import Selection
+
+PALETTE = (
+    (0.95, 0.75, 0.1),
+    (0.2, 0.75, 0.95),
+    (0.5, 0.9, 0.3),
+    (0.9, 0.35, 0.8),
+    (0.35, 0.45, 1.0),
+    (1.0, 0.5, 0.2),
+)
+DOCUMENT_SUFFIXES = (".yml", ".yaml", ".json")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A selection that was kept under a name.
+
+    Attributes:
+        path: its file.
+        shown: whether pictures show it.
+        colour: RGB in [0, 1] in which they do.
+    """
+
+    path: Path
+    shown: bool
+    colour: tuple[float, float, float]
+
+
+class Session:
+    """See the module's docstring.
+
+    Args:
+        scene: trained.
+        folder: where documents, selections and pictures are kept; made when first needed.
+        document: name of the document in it, loaded where it is there.
+        trusted: folders with other trained scenes that may be inserted.
+        notice: told of what stops nothing, in one line.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        folder: Path,
+        document: str = "edits.yml",
+        trusted: Sequence[Path] = (),
+        notice: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.scene = scene
+        self.folder = folder
+        self.trusted = tuple(trusted)
+        self._notice = notice
+        self.choice: Choice | None = None
+        self.clicks: tuple[tuple[Spot, bool], ...] = ()
+        self.alike = False
+        self.teacher: str | None = None
+        # A step whose result is what is selected, instead of a choice.
+        self.brought: int | None = None
+        self.named = self._kept_selections()
+        self._loaded_selections: dict[Path, Selection] = {}
+        self._edits: CompiledEdits | None = None
+        self._edited = 0
+        self._path = self._within(document)
+        self._autosave = Autosave(self._path, notice)
+        saved = load_document(self._path) if self._path.exists() else EditDocument()
+        self._stack = EditStack(saved)
+        self._saved = saved
+        self._compile(self._stack)
+
+    # -- the document
+
+    @property
+    def document(self) -> EditDocument:
+        """As it is now."""
+        return self._stack.document
+
+    @property
+    def stack(self) -> EditStack:
+        """With its history; change it by `change` alone."""
+        return self._stack
+
+    @property
+    def path(self) -> Path:
+        """Where the document is saved."""
+        return self._path
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there is something to save."""
+        return self.document != self._saved
+
+    @property
+    def work(self) -> Work:
+        """What pictures show."""
+        tinted = []
+        for each in self.named.values():
+            if each.shown:
+                tinted.append(Tinted(self._loaded(each), each.colour))
+        return Work(self._edits, self._edited, self.selection, tuple(tinted))
+
+    def change(self, do: Callable[[EditStack], object]) -> None:
+        """Do something to the stack; if what comes out cannot be rendered, nothing was done.
+
+        Raises:
+            DffError: it cannot be done, or not be rendered.
+        """
+        trial = EditStack.of_moments(self._stack.moments, self._stack.now)
+        do(trial)
+        self._compile(trial)
+        self._autosave.save(trial)
+
+    def undo(self) -> None:
+        """Take the last action back."""
+        self.change(EditStack.undo)
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        self.change(EditStack.redo)
+
+    def apply(self, operation: Operation, name: str | None = None) -> int:
+        """Do something to what is selected, as a new step.
+
+        Returns:
+            The step's index.
+
+        Raises:
+            DffError: nothing is selected, or the operation cannot be done to it.
+        """
+        return self.apply_to(self.described(), operation, name)
+
+    def apply_to(self, selection: StepSelection, operation: Operation, name: str | None) -> int:
+        """Do something to what a document's words select, as a new step.
+
+        Returns:
+            The step's index.
+        """
+        step = EditStep(name=name, selection=selection, operation=operation)
+        self.change(lambda stack: stack.push(step))
+        return len(self.document.steps) - 1
+
+    def update(self, index: int, operation: Operation, amend: bool = False) -> None:
+        """Give a step other parameters.
+
+        Args:
+            index: of the step.
+            operation: what it does now.
+            amend: as one action with the last one of the same step.
+        """
+        step = self._step(index)
+        changed = step.model_copy(update={"operation": operation})
+        self.change(lambda stack: stack.update(index, changed, amend))
+
+    def described(self) -> StepSelection:
+        """What is selected, as a document says it.
+
+        Raises:
+            DffError: nothing is.
+        """
+        if self.brought is not None:
+            self._step(self.brought)
+            return MovedSelection(step=self.brought + 1)
+        if self.choice is None:
+            raise DffError("nothing is selected: find, pick or frame something first")
+        if self.choice.selection.count == 0:
+            raise DffError("the selection is empty: lower the threshold, or ask for something else")
+        return self.choice.described_in(self.scene, self.folder)
+
+    def _step(self, index: int) -> EditStep:
+        if not 0 <= index < len(self.document.steps):
+            raise DffError(f"there is no step {index + 1}")
+        return self.document.steps[index]
+
+    def _compile(self, stack: EditStack) -> None:
+        document = stack.document
+        edits = self.scene.compile(document, self.folder, self.trusted, self._notice)
+        self._stack, self._edits = stack, edits
+        self._edited += 1
+        if self.brought is not None and self.brought >= len(document.steps):
+            self.brought = None
+
+    # -- files
+
+    def documents(self) -> list[str]:
+        """Names of the documents in the folder."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            path.name
+            for path in self.folder.iterdir()
+            if path.suffix in DOCUMENT_SUFFIXES and not path.name.endswith(".autosave.json")
+        )
+
+    def save(self, name: str | None = None) -> Path:
+        """Write the document; from then on under this name.
+
+        Raises:
+            DffError: it is no name of a document, or the file cannot be written.
+        """
+        path = self._path if name is None else self._within(name)
+        save_document(self.document, path)
+        self._autosave.discard()
+        if path != self._path:
+            self._path, self._autosave = path, Autosave(path, self._notice)
+        self._saved = self.document
+        return path
+
+    def open(self, name: str) -> None:
+        """Load a document of the folder; what was not saved of the last one stays autosaved.
+
+        Raises:
+            DffError: it is not there, no document, or cannot be rendered.
+        """
+        path = self._within(name)
+        document = load_document(path)
+        stack = EditStack(document)
+        self._compile(stack)
+        self._path, self._autosave, self._saved = path, Autosave(path, self._notice), document
+        self.brought = None
+
+    def add_file(self, name: str, content: bytes, folder: str = "") -> str:
+        """Keep a file that was uploaded.
+
+        Args:
+            name: as it was called where it came from.
+            content: its bytes.
+            folder: in the session's own.
+
+        Returns:
+            Its name in the session's folder; a number is added where there is another of it.
+
+        Raises:
+            DffError: it cannot be written.
+        """
+        given = Path(name.replace("\\", "/").rsplit("/", 1)[-1])
+        stem, suffix = plain_name(given.stem) or "file", plain_name(given.suffix.lstrip("."))
+        place, number = Path(folder), 1
+        path = place / f"{stem}.{suffix}"
+        while (self.folder / path).exists() and (self.folder / path).read_bytes() != content:
+            number += 1
+            path = place / f"{stem}-{number}.{suffix}"
+        with atomic_write(self.folder / path) as stream:
+            stream.write(content)
+        return path.as_posix()
+
+    def add_document(self, name: str, content: bytes) -> str:
+        """Keep a document that was uploaded.
+
+        Returns:
+            Its name in the session's folder.
+
+        Raises:
+            DffError: it is none.
+        """
+        suffix = Path(name).suffix.lower()
+        if suffix not in DOCUMENT_SUFFIXES:
+            raise DffError(f"{name[:60]!r} is no edit document: those end in .yml or .json")
+        with tempfile.TemporaryDirectory() as place:
+            trial = Path(place) / f"document{suffix}"
+            trial.write_bytes(content)
+            load_document(trial)
+        return self.add_file(name, content)
+
+    def recoverable(self) -> EditStack | None:
+        """What an earlier run left unsaved of this document."""
+        return self._autosave.recover_history()
+
+    def recover(self, stack: EditStack) -> None:
+        """Go on with it."""
+        self._compile(stack)
+        self._autosave.save(stack)
+
+    def forget_recoverable(self) -> None:
+        """Throw it away."""
+        self._autosave.discard()
+
+    def _within(self, name: str) -> Path:
+        if Path(name).name != name or Path(name).suffix not in DOCUMENT_SUFFIXES:
+            raise DffError(f"a document is called NAME.yml or NAME.json, not {name[:60]!r}")
+        return self.folder / name
+
+    # -- selecting
+
+    @property
+    def selection(self) -> Selection | None:
+        """The current one."""
+        return None if self.choice is None else self.choice.selection
+
+    def choose(self, asked: Asked) -> None:
+        """Select what a question gave, without refinements."""
+        self.choice = Choice.of(self.scene, asked)
+        self.clicks, self.brought = (), None
+
+    def click(self, spot: Spot, wanted: bool) -> None:
+        """One click more: this is of the thing, or is not.
+
+        Raises:
+            DffError: the first one is negative, or it contradicts another one.
+        """
+        clicks = (*self.clicks, (spot, wanted))
+        query = ClickQuery(
+            tuple(s for s, good in clicks if good),
+            tuple(s for s, good in clicks if not good),
+            not self.alike,
+            self.teacher,
+        )
+        asked = ask_clicks(self.scene, query)
+        self.choose(asked)
+        self.clicks = clicks
+
+    def clear(self) -> None:
+        """Select nothing."""
+        self.choice, self.clicks, self.brought = None, (), None
+
+    def set_threshold(self, threshold: float | None) -> None:
+        """Ask the same with another threshold in [0, 1]; None is the automatic one."""
+        choice = self._chosen()
+        if choice.asked.at is None:
+            raise DffError("this selection has no threshold: it was not made from scores")
+        self.choice = Choice.of(self.scene, choice.asked.at(threshold), choice.refinement)
+
+    def refine(self, refinement: Refinement) -> None:
+        """Refine the answer this way, instead of how it was."""
+        choice = self._chosen()
+        self.choice = Choice.of(self.scene, choice.asked, refinement)
+
+    def select_brought(self, index: int) -> None:
+        """Select what a step brought: its copies, what it moved or inserted."""
+        self._step(index)
+        self.choice, self.clicks, self.brought = None, (), index
+
+    def _chosen(self) -> Choice:
+        if self.choice is None:
+            raise DffError("nothing is selected: find, pick or frame something first")
+        return self.choice
+
+    # -- selections with names
+
+    def keep(self, name: str) -> str:
+        """Keep the current selection under a name.
+
+        Returns:
+            The name that it has now.
+        """
+        choice = self._chosen()
+        plain = plain_name(name.strip())
+        if not name.strip() or not plain:
+            raise DffError("give the selection a name first")
+        path = self.folder / FOLDER / f"{plain}.npz"
+        choice.selection.save(path, self.scene.fingerprint)
+        self._loaded_selections.pop(path, None)
+        colour = PALETTE[len(self.named) % len(PALETTE)]
+        self.named = {**self.named, plain: Named(path, False, colour)}
+        return plain
+
+    def select_named(self, name: str) -> None:
+        """Select what was kept."""
+        self.choose(ask_saved(self.scene, self._named(name).path))
+
+    def combine(self, name: str, how: str) -> None:
+        """Unite the current selection with a kept one, take it away, or keep the common part.
+
+        Args:
+            name: of the kept one.
+            how: ``add``, ``subtract`` or ``intersect``.
+        """
+        choice = self._chosen()
+        path = self._named(name).path
+        given = {"add": (), "subtract": (), "intersect": (), how: (path,)}
+        selection = Refinement(**given).apply(self.scene, choice.selection)
+        label = f"{choice.asked.label} {how} {name}"
+        self.choice = Choice.of(self.scene, Asked(label, selection))
+        self.clicks = ()
+
+    def show_named(
+        self, name: str, shown: bool, colour: tuple[float, float, float] | None = None
+    ) -> None:
+        """Show a kept selection in pictures, or do not."""
+        before = self._named(name)
+        if shown:
+            self._loaded(before)
+        changed = dataclasses.replace(before, shown=shown, colour=colour or before.colour)
+        self.named = {**self.named, name: changed}
+
+    def drop_named(self, name: str) -> None:
+        """Delete a kept selection, unless a step needs it."""
+        path = self._named(name).path
+        used = f"{FOLDER}/{path.name}"
+        for number, step in enumerate(self.document.steps, 1):
+            if getattr(step.selection, "file", None) == used:
+                raise DffError(f"step {number} uses the selection '{name}': remove that step first")
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
+        self.named = {key: value for key, value in self.named.items() if key != name}
+
+    def _named(self, name: str) -> Named:
+        if name not in self.named:
+            raise DffError(f"no selection is called '{name}'")
+        return self.named[name]
+
+    def _loaded(self, named: Named) -> Selection:
+        if named.path not in self._loaded_selections:
+            path = file_within(self.folder, f"{FOLDER}/{named.path.name}")
+            self._loaded_selections[named.path] = self.scene.load_selection(path)
+        return self._loaded_selections[named.path]
+
+    def _kept_selections(self) -> dict[str, Named]:
+        found = sorted((self.folder / FOLDER).glob("*.npz"))
+        chosen = [path for path in found if not path.stem.startswith("selection-")]
+        return {
+            path.stem: Named(path, False, PALETTE[number % len(PALETTE)])
+            for number, path in enumerate(chosen)
+        }
+
+    # -- where things are
+
+    def place_of(self, index: int) -> tuple[float, float, float] | None:
+        """Where the middle of what a step brought is now, in world units; None: nowhere."""
+        steps = self.document.steps
+        if self._edits is None or not 0 <= index < len(steps) or not steps[index].enabled:
+            return None
+        number = sum(step.enabled for step in steps[:index])
+        for layer in self._edits.layers:
+            if number in layer.brought_by and layer.ball is not None:
+                center = layer.ball.center.double()[None]
+                x, y, z = (center if layer.pose is None else layer.pose.apply(center))[0].tolist()
+                return x, y, z
+        return None
