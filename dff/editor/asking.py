@@ -13,6 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from dff.answering import answer
+from dff.editor.kept_selections import FOLDER, NAMELESS
 from dff.edits.selections import (
     ClickSelection,
     FileSelection,
@@ -33,7 +34,6 @@ from dff.selection.selection import Selection
 
 # Of the rim of what is selected by words, as in documents.
 TEXT_SOFTNESS = 0.05
-FOLDER = "selections"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Choice:
         if self.asked.described is not None and self.refinement == Refinement():
             return self.asked.described
         content = hashlib.sha256(self.selection.values.numpy().tobytes()).hexdigest()[:10]
-        name = f"{FOLDER}/selection-{content}.npz"
+        name = f"{FOLDER}/{NAMELESS}{content}.npz"
         self.selection.save(folder / name, scene.fingerprint)
         return FileSelection(file=name)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import socket
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -170,7 +172,10 @@ class _ImageShows:
 
 class _MarkdownShows:
     def __init__(self, gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        self._handle = gui.add_markdown(_as_markdown(picture))
+        # Without a folder this viser warns of every picture, though none is a file.
+        self._handle = gui.add_markdown(
+            _as_markdown(picture), image_root=Path(tempfile.gettempdir())
+        )
 
     @property
     def visible(self) -> bool:

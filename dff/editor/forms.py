@@ -123,8 +123,8 @@ class Form:
 
     def _field(self, gui: Any, name: str, info: FieldInfo) -> Field:
         label = name.replace("_", " ")
-        start = BEGINNINGS.get(name) if info.is_required() else info.default
-        kind = info.annotation
+        start: Any = BEGINNINGS.get(name) if info.is_required() else info.default
+        kind: Any = info.annotation
         if name == "color":
             return _colour(gui, label, start, optional=not info.is_required())
         if name == "by":

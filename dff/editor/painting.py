@@ -213,8 +213,7 @@ class Painter:
     def _colours(self) -> FeatureColours | None:
         if self._scene.model.feature_field is None:
             return None
-        surface = self._scene.surface
-        return FeatureColours.of(surface.hidden, surface.rays)
+        return FeatureColours.of(self._scene.voxel_hidden, self._scene.surface.rays)
 
     def pictures(
         self,
@@ -242,7 +241,7 @@ class Painter:
                 buffers = self._buffers(smaller, edits, outdated, keep=scale == 1.0)
                 colours = self._colours if look.output == "features" else None
                 sides.append(painted(buffers, look, work, colours))
-            picture = sides[0] if len(sides) == 1 else split_at(*sides, look.split)
+            picture = split_at(sides[0], sides[1], look.split) if look.compare else sides[0]
             yield to_bytes(picture)
         self._kept = {key: self._kept[key] for key in whole if key in self._kept}
 

@@ -6,19 +6,20 @@ Every method either does all of what it says or, with a `DffError`, nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from dff.editor.asking import FOLDER, Asked, Choice, ask_clicks, ask_saved
-from dff.editor.painting import Tinted, Work
+from dff.document_sources import as_source
+from dff.editor.asking import Asked, Choice, ask_clicks, ask_saved
+from dff.editor.kept_selections import KeptSelections
+from dff.editor.painting import Work
 from dff.edits.autosave import Autosave
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument, EditStep
-from dff.edits.folder import file_within
-from dff.edits.operations import Operation
+from dff.edits.layers import NOTHING
+from dff.edits.operations import Insert, Operation
+from dff.edits.references import referred
 from dff.edits.selections import MovedSelection, StepSelection
 from dff.edits.stack import EditStack
 from dff.edits.storage import load_document, save_document
@@ -29,30 +30,7 @@ from dff.refinement import Refinement
 from dff.scene import Scene
 from dff.selection.selection import Selection
 
-PALETTE = (
-    (0.95, 0.75, 0.1),
-    (0.2, 0.75, 0.95),
-    (0.5, 0.9, 0.3),
-    (0.9, 0.35, 0.8),
-    (0.35, 0.45, 1.0),
-    (1.0, 0.5, 0.2),
-)
 DOCUMENT_SUFFIXES = (".yml", ".yaml", ".json")
-
-
-@dataclass(frozen=True)
-class Named:
-    """A selection that was kept under a name.
-
-    Attributes:
-        path: its file.
-        shown: whether pictures show it.
-        colour: RGB in [0, 1] in which they do.
-    """
-
-    path: Path
-    shown: bool
-    colour: tuple[float, float, float]
 
 
 class Session:
@@ -84,8 +62,7 @@ class Session:
         self.teacher: str | None = None
         # A step whose result is what is selected, instead of a choice.
         self.brought: int | None = None
-        self.named = self._kept_selections()
-        self._loaded_selections: dict[Path, Selection] = {}
+        self.kept = KeptSelections(scene, folder)
         self._edits: CompiledEdits | None = None
         self._edited = 0
         self._path = self._within(document)
@@ -120,11 +97,7 @@ class Session:
     @property
     def work(self) -> Work:
         """What pictures show."""
-        tinted = []
-        for each in self.named.values():
-            if each.shown:
-                tinted.append(Tinted(self._loaded(each), each.colour))
-        return Work(self._edits, self._edited, self.selection, tuple(tinted))
+        return Work(self._edits, self._edited, self.selection, self.kept.tinted)
 
     def change(self, do: Callable[[EditStack], object]) -> None:
         """Do something to the stack; if what comes out cannot be rendered, nothing was done.
@@ -369,20 +342,11 @@ class Session:
         Returns:
             The name that it has now.
         """
-        choice = self._chosen()
-        plain = plain_name(name.strip())
-        if not name.strip() or not plain:
-            raise DffError("give the selection a name first")
-        path = self.folder / FOLDER / f"{plain}.npz"
-        choice.selection.save(path, self.scene.fingerprint)
-        self._loaded_selections.pop(path, None)
-        colour = PALETTE[len(self.named) % len(PALETTE)]
-        self.named = {**self.named, plain: Named(path, False, colour)}
-        return plain
+        return self.kept.keep(self._chosen().selection, name)
 
     def select_named(self, name: str) -> None:
         """Select what was kept."""
-        self.choose(ask_saved(self.scene, self._named(name).path))
+        self.choose(ask_saved(self.scene, self.kept.path_of(name)))
 
     def combine(self, name: str, how: str) -> None:
         """Unite the current selection with a kept one, take it away, or keep the common part.
@@ -392,66 +356,43 @@ class Session:
             how: ``add``, ``subtract`` or ``intersect``.
         """
         choice = self._chosen()
-        path = self._named(name).path
-        given = {"add": (), "subtract": (), "intersect": (), how: (path,)}
+        given = {"add": (), "subtract": (), "intersect": (), how: (self.kept.path_of(name),)}
         selection = Refinement(**given).apply(self.scene, choice.selection)
         label = f"{choice.asked.label} {how} {name}"
         self.choice = Choice.of(self.scene, Asked(label, selection))
         self.clicks = ()
 
-    def show_named(
-        self, name: str, shown: bool, colour: tuple[float, float, float] | None = None
-    ) -> None:
-        """Show a kept selection in pictures, or do not."""
-        before = self._named(name)
-        if shown:
-            self._loaded(before)
-        changed = dataclasses.replace(before, shown=shown, colour=colour or before.colour)
-        self.named = {**self.named, name: changed}
-
     def drop_named(self, name: str) -> None:
         """Delete a kept selection, unless a step needs it."""
-        path = self._named(name).path
-        used = f"{FOLDER}/{path.name}"
-        for number, step in enumerate(self.document.steps, 1):
-            if getattr(step.selection, "file", None) == used:
-                raise DffError(f"step {number} uses the selection '{name}': remove that step first")
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
-        self.named = {key: value for key, value in self.named.items() if key != name}
-
-    def _named(self, name: str) -> Named:
-        if name not in self.named:
-            raise DffError(f"no selection is called '{name}'")
-        return self.named[name]
-
-    def _loaded(self, named: Named) -> Selection:
-        if named.path not in self._loaded_selections:
-            path = file_within(self.folder, f"{FOLDER}/{named.path.name}")
-            self._loaded_selections[named.path] = self.scene.load_selection(path)
-        return self._loaded_selections[named.path]
-
-    def _kept_selections(self) -> dict[str, Named]:
-        found = sorted((self.folder / FOLDER).glob("*.npz"))
-        chosen = [path for path in found if not path.stem.startswith("selection-")]
-        return {
-            path.stem: Named(path, False, PALETTE[number % len(PALETTE)])
-            for number, path in enumerate(chosen)
-        }
+        self.kept.drop(name, self.document)
 
     # -- where things are
 
     def place_of(self, index: int) -> tuple[float, float, float] | None:
-        """Where the middle of what a step brought is now, in world units; None: nowhere."""
+        """Where the middle of what a step places is now, in world units; None: nowhere."""
         steps = self.document.steps
         if self._edits is None or not 0 <= index < len(steps) or not steps[index].enabled:
             return None
         number = sum(step.enabled for step in steps[:index])
         for layer in self._edits.layers:
-            if number in layer.brought_by and layer.ball is not None:
-                center = layer.ball.center.double()[None]
-                x, y, z = (center if layer.pose is None else layer.pose.apply(center))[0].tolist()
+            # Without a pose it is what fills the hole.
+            if number in layer.brought_by and layer.ball is not None and layer.pose is not None:
+                x, y, z = layer.pose.apply(layer.ball.center.double()[None])[0].tolist()
                 return x, y, z
-        return None
+        return self._unmoved(index)
+
+    def _unmoved(self, index: int) -> tuple[float, float, float] | None:
+        """The same for a step that leaves what it selects where it was."""
+        meant = referred(self.document.steps, index)
+        if meant is not None:
+            return self.place_of(meant)
+        step = self.document.steps[index]
+        if isinstance(step.operation, Insert):
+            return None
+        selection = as_source(self.scene, self.folder).answer(step.selection)
+        points = selection.grid.points[selection.values > NOTHING]
+        if len(points) == 0:
+            return None
+        x, y, z = ((points.amin(dim=0) + points.amax(dim=0)) / 2).tolist()
+        tx, ty, tz = getattr(step.operation, "translate", (0.0, 0.0, 0.0))
+        return x + tx, y + ty, z + tz

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dff.editor.asking import FOLDER, TEXT_SOFTNESS
+from dff.editor.asking import TEXT_SOFTNESS
 from dff.editor.forms import Form, kind_of, kinds
 from dff.editor.panels.repaint import RepaintPanel
 from dff.editor.panels.select import phrases
@@ -82,8 +82,7 @@ class EditPanel:
         self._words.visible = self._kinds[name] is Insert
 
     def _kept(self) -> dict[str, str]:
-        named = self._editor.session.named
-        return {name: f"{FOLDER}/{each.path.name}" for name, each in named.items()}
+        return self._editor.session.kept.files
 
     def _do(self) -> None:
         session = self._editor.session

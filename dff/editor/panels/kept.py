@@ -36,14 +36,14 @@ class KeptPanel:
                 lambda: session.combine(self._which.value, self._how.value), event.client
             )
         )
-        editor.on_change(self._shown, lambda value: session.show_named(self._which.value, value))
+        editor.on_change(self._shown, lambda value: session.kept.show(self._which.value, value))
         editor.on_change(self._colour, self._recolour)
         editor.on_click(self._drop, lambda: session.drop_named(self._which.value))
         editor.on_change(self._which, lambda value: None)
 
     def refresh(self) -> None:
         """Show what there is."""
-        named = self._editor.session.named
+        named = self._editor.session.kept.named
         options = tuple(named) or (NOTHING,)
         if tuple(self._which.options) != options:
             before = self._which.value
@@ -72,4 +72,4 @@ class KeptPanel:
         red, green, blue = (each / 255 for each in value)
         name = self._which.value
         session = self._editor.session
-        session.show_named(name, session.named[name].shown, (red, green, blue))
+        session.kept.show(name, session.kept.named[name].shown, (red, green, blue))

@@ -1,0 +1,50 @@
+"""Answers that were given lately, so that a document that changes in one step asks for one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+
+from dff.edits.folder import file_within
+from dff.edits.selections import FileSelection, PatchSelection, StepSelection
+from dff.selection.selection import Selection
+
+MOST_KEPT = 64
+
+
+class Answers:
+    """The selections of one scene that were asked for last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Selection] = OrderedDict()
+
+    def get(self, key: Hashable | None, make: Callable[[], Selection]) -> Selection:
+        """The answer kept under a key, or a new one; without a key always a new one."""
+        if key is None:
+            return make()
+        if key not in self._kept:
+            self._kept[key] = make()
+        self._kept.move_to_end(key)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+def key_of(described: StepSelection, folder: Path | None) -> Hashable | None:
+    """All that an answer depends on besides the scene; None where that is not known.
+
+    Args:
+        described: as a document says it.
+        folder: of the document.
+
+    Raises:
+        DffError: it names a file that is not there or may not be read.
+    """
+    if isinstance(described, PatchSelection):
+        return None
+    if isinstance(described, FileSelection):
+        path = file_within(folder, described.file)
+        about = path.stat()
+        return str(path), about.st_mtime_ns, about.st_size
+    return described

@@ -1,0 +1,148 @@
+"""Selections that were kept under a name, in the folder of the work."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from dff.editor.painting import Tinted
+from dff.edits.document import EditDocument
+from dff.edits.folder import file_within
+from dff.errors import DffError
+from dff.files import plain_name
+from dff.scene import Scene
+from dff.selection.selection import Selection
+
+FOLDER = "selections"
+# Of files that belong to steps, and to no name.
+NAMELESS = "selection-"
+PALETTE = (
+    (0.95, 0.75, 0.1),
+    (0.2, 0.75, 0.95),
+    (0.5, 0.9, 0.3),
+    (0.9, 0.35, 0.8),
+    (0.35, 0.45, 1.0),
+    (1.0, 0.5, 0.2),
+)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A selection that was kept under a name.
+
+    Attributes:
+        path: its file.
+        shown: whether pictures show it.
+        colour: RGB in [0, 1] in which they do.
+    """
+
+    path: Path
+    shown: bool
+    colour: tuple[float, float, float]
+
+
+class KeptSelections:
+    """See the module's docstring.
+
+    Args:
+        scene: that they are of.
+        folder: of the work.
+    """
+
+    def __init__(self, scene: Scene, folder: Path) -> None:
+        self._scene, self._folder = scene, folder
+        self._loaded: dict[Path, Selection] = {}
+        found = sorted((folder / FOLDER).glob("*.npz"))
+        names = [path for path in found if not path.stem.startswith(NAMELESS)]
+        self._named = {
+            path.stem: Named(path, False, PALETTE[number % len(PALETTE)])
+            for number, path in enumerate(names)
+        }
+
+    @property
+    def named(self) -> Mapping[str, Named]:
+        """All of them, by name."""
+        return MappingProxyType(self._named)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """As documents name them, by name."""
+        return {name: f"{FOLDER}/{each.path.name}" for name, each in self._named.items()}
+
+    @property
+    def tinted(self) -> tuple[Tinted, ...]:
+        """Those that pictures show."""
+        shown = [each for each in self._named.values() if each.shown]
+        return tuple(Tinted(self._selection(each), each.colour) for each in shown)
+
+    def path_of(self, name: str) -> Path:
+        """The file of one.
+
+        Raises:
+            DffError: there is none of that name.
+        """
+        return self._of(name).path
+
+    def keep(self, selection: Selection, name: str) -> str:
+        """Keep a selection.
+
+        Returns:
+            The name that it has now.
+
+        Raises:
+            DffError: it is no name, or the file cannot be written.
+        """
+        plain = plain_name(name.strip())
+        if not plain.strip("_") or plain.startswith(NAMELESS):
+            raise DffError("give the selection a name first")
+        path = self._folder / FOLDER / f"{plain}.npz"
+        selection.save(path, self._scene.fingerprint)
+        self._loaded.pop(path, None)
+        colour = PALETTE[len(self._named) % len(PALETTE)]
+        before = self._named.get(plain, Named(path, False, colour))
+        self._named = {**self._named, plain: before}
+        return plain
+
+    def show(
+        self, name: str, shown: bool, colour: tuple[float, float, float] | None = None
+    ) -> None:
+        """Show one in pictures, or do not.
+
+        Raises:
+            DffError: there is none of that name, or it cannot be read.
+        """
+        before = self._of(name)
+        if shown:
+            self._selection(before)
+        changed = dataclasses.replace(before, shown=shown, colour=colour or before.colour)
+        self._named = {**self._named, name: changed}
+
+    def drop(self, name: str, document: EditDocument) -> None:
+        """Delete one.
+
+        Raises:
+            DffError: a step of the document needs it.
+        """
+        path = self.path_of(name)
+        for number, step in enumerate(document.steps, 1):
+            if self.files[name] in step.model_dump_json():
+                raise DffError(f"step {number} uses the selection '{name}': remove that step first")
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
+        self._named = {key: value for key, value in self._named.items() if key != name}
+
+    def _of(self, name: str) -> Named:
+        if name not in self._named:
+            raise DffError(f"no selection is called '{name}'")
+        return self._named[name]
+
+    def _selection(self, named: Named) -> Selection:
+        if named.path not in self._loaded:
+            path = file_within(self._folder, f"{FOLDER}/{named.path.name}")
+            self._loaded[named.path] = self._scene.load_selection(path)
+        return self._loaded[named.path]
