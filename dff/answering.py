@@ -202,8 +202,11 @@ def voxel_of(scene: Scene, click: Click | Spot) -> int:
         DffError: no such image, outside of it, or nothing is there.
     """
     if isinstance(click, Spot):
-        distance, voxel = scene.surface.tree.query((click.x, click.y, click.z))
-        if distance > SPOT_REACH * max(float(scene.surface.reach[voxel]), scene.surface.spacing):
+        grid = scene.surface
+        distance, voxel = grid.tree.query((click.x, click.y, click.z))
+        # So far away that its distance overflows, no voxel is the nearest.
+        there = voxel < len(grid)
+        if not there or distance > SPOT_REACH * max(float(grid.reach[voxel]), grid.spacing):
             raise DffError(f"the click {click} is on no surface of this scene: click a thing")
         return int(voxel)
     view = scene.views(names=[click.frame])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dff.fields.feature_field import FeatureField
-from dff.files import atomic_write
+from dff.files import atomic_write, sha256_of
 from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
 from dff.selection.surface_snap import SurfaceSnap
 
@@ -25,12 +24,8 @@ _PARTS = ("nearest", "away", "seen", "points", "hidden", "rgb", "rays")
 
 
 def fingerprint_of(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint file."""
-    digest = hashlib.sha256()
-    with checkpoint.open("rb") as stream:
-        while chunk := stream.read(1 << 24):
-            digest.update(chunk)
-    return digest.hexdigest()
+    """SHA-256 of a checkpoint file, in hexadecimal digits."""
+    return sha256_of(checkpoint).hex()
 
 
 def bake(

@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dff.edits.compiled import CompiledEdits, Matter, Paint, no_edits
-from dff.edits.document import EditDocument, EditStep
+from dff.edits.document import EditDocument
 from dff.edits.filling import Filling
 from dff.edits.layers import Brought, Chosen, Step, plan_layers
 from dff.edits.operations import Background, Insert, Operation, Repaint, Replace
-from dff.edits.selections import MovedSelection, StepSelection
+from dff.edits.references import referred
+from dff.edits.selections import StepSelection
 from dff.errors import DffError
 from dff.field_matter import FieldMatter
 from dff.query.threshold import EVEN_ODDS, otsu_threshold, select_threshold
@@ -106,27 +107,30 @@ class _Compiling:
         grid = selection.grid
         return Chosen(matter, mask, selection.values, grid.points, grid.reach)
 
-    def step(self, number: int, step: EditStep, names: Mapping[str | int, int]) -> Step:
+    def step(self, document: EditDocument, index: int, planned: Mapping[int, int]) -> Step:
         """A step with its selections answered.
 
         Args:
-            number: in the document, from 1.
-            step: switched on.
-            names: of the steps before it that are switched on: their numbers among those.
+            document: what it is in.
+            index: of the step, from 0; it is switched on.
+            planned: for each step before it that is switched on, its number among those.
         """
-        operation, place = step.operation, f"step {number}"
+        step, place = document.steps[index], f"step {index + 1}"
+        operation = step.operation
         scene = self.number_of(operation.scene) if isinstance(operation, Insert) else 0
+        meant = referred(document.steps, index)
         part: Chosen | Brought
-        if isinstance(step.selection, MovedSelection):
-            if scene:
-                raise DffError(f"{place} inserts from another scene: select by {_OTHER_WAYS} there")
-            part = self._earlier(step.selection.step, place, names)
-        else:
+        if meant is None:
             part = self.chosen(scene, step.selection, place)
+        elif meant in planned:
+            part = Brought(planned[meant])
+        else:
+            raise DffError(
+                f"{place} selects what step {meant + 1} brought, but that one is switched off: "
+                "switch it on, or this one off too"
+            )
         by = None
         if isinstance(operation, Replace):
-            if isinstance(operation.by, MovedSelection):
-                raise DffError(f"{place}: 'by' must select by {_OTHER_WAYS}")
             by = self.chosen(self.number_of(operation.scene), operation.by, f"{place}, 'by',")
         filling = None
         if getattr(operation, "fill", False) and isinstance(part, Chosen):
@@ -137,17 +141,6 @@ class _Compiling:
                 filling = (len(self.fillings), made)
                 self.fillings.append(made)
         return Step(operation, part, by, filling)
-
-    def _earlier(self, name: str | int, place: str, names: Mapping[str | int, int]) -> Brought:
-        if name not in names:
-            raise DffError(
-                f"{place} selects what step {name!r} brought, but no such step comes before it, "
-                "or it is switched off"
-            )
-        return Brought(names[name])
-
-
-_OTHER_WAYS = "text, click, patch or file"
 
 
 def compile_document(
@@ -161,19 +154,16 @@ def compile_document(
         around: what else the document may draw on.
 
     Raises:
-        DffError: a selection cannot be made, or a step names one that is not there.
+        DffError: a selection cannot be made, or what one selects was brought by a step that is off.
     """
-    steps = [(number, step) for number, step in enumerate(document.steps, 1) if step.enabled]
-    if not steps:
+    numbers: dict[int, int] = {}
+    for index, step in enumerate(document.steps):
+        if step.enabled:
+            numbers[index] = len(numbers)
+    if not numbers:
         return no_edits()
     compiling = _Compiling(own(), around)
-    names: dict[str | int, int] = {}
-    planned: list[Step] = []
-    for number, step in steps:
-        planned.append(compiling.step(number, step, names))
-        names[number] = len(planned) - 1
-        if step.name is not None:
-            names[step.name] = len(planned) - 1
+    planned = [compiling.step(document, index, numbers) for index in numbers]
     sources = len(compiling.opened)
     planned = [
         step

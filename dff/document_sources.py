@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from dff.answering import answer
+from dff.answers import key_of
 from dff.compiling import Source, Surroundings, compile_document
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument
@@ -75,13 +76,17 @@ def as_source(scene: Scene, folder: Path | None) -> Source:
     known = {view.name for view in scene.views()}
 
     def answered(described: StepSelection) -> Selection:
+        return scene.answers.get(key_of(described, folder), lambda: answer_to(described))
+
+    def answer_to(described: StepSelection) -> Selection:
         if isinstance(described, FileSelection):
             return scene.load_selection(file_within(folder, described.file))
         assert not isinstance(described, MovedSelection)
         query = described.query()
         if isinstance(query, PatchQuery):
             query = query_within(folder, query, known)
-        return answer(scene, query, described.softness)
+        selection = answer(scene, query, described.softness)
+        return selection.exactly() if described.exact else selection
 
     snap = scene.surface.snap
     return Source(

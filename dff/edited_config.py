@@ -15,6 +15,7 @@ from dff.model_config import DFFModelConfig
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.scene import Scene, read_config
 from dff.stacked_documents import StackedDocuments
+from dff.trainer import latest_checkpoint
 
 
 def edit_files(config: ModelConfig) -> tuple[Path, ...]:
@@ -30,6 +31,26 @@ def edit_trust(config: ModelConfig) -> tuple[Path, ...]:
     """The folders with other scenes that a configuration lets its documents insert from."""
     assert isinstance(config, DFFModelConfig)
     return tuple(Path(path) for path in config.edit_trust)
+
+
+def all_documents(
+    config_path: Path, documents: Sequence[Path], trusted: Sequence[Path]
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """What edits a scene: what its configuration names, and then what is given.
+
+    Args:
+        config_path: the config.yml that training wrote, or an edited one.
+        documents: edit documents.
+        trusted: folders with other scenes that they insert from.
+
+    Returns:
+        All documents, in the order in which they act, and all trusted folders.
+
+    Raises:
+        DffError: the configuration is not there, or not ours.
+    """
+    model = read_config(config_path).pipeline.model
+    return (*edit_files(model), *documents), (*edit_trust(model), *trusted)
 
 
 def write_edited_config(
@@ -56,10 +77,11 @@ def write_edited_config(
     if output.resolve() == original:
         raise DffError(f"{output} is the scene's own configuration: give the edited one a new name")
     documents = tuple(path.resolve() for path in (*edit_files(model), *documents))
+    trusted = (*edit_trust(model), *(path.resolve() for path in trusted))
     StackedDocuments.read(documents, trusted)
     model.edit_file = documents[0] if len(documents) == 1 else documents
     model.edit_scene = original
-    model.edit_trust = (*edit_trust(model), *(path.resolve() for path in trusted))
+    model.edit_trust = trusted
     run = config_path.resolve().parent
     config.relative_model_dir = run / config.relative_model_dir
     named = (config.experiment_name, config.method_name, config.timestamp)
@@ -92,5 +114,24 @@ def compile_edit_file(pipeline: DFFPipeline, step: int) -> CompiledEdits | None:
     config = read_config(Path(model.edit_scene))
     folder = Path(model.edit_scene).parent / config.relative_model_dir
     scene = Scene(pipeline, config, folder / f"step-{step:09d}.ckpt")
-    trusted = edit_trust(model)
-    return StackedDocuments.read(files, trusted).compile(scene, trusted, notice_in_one_line)
+    return _compiled(scene, files, edit_trust(model))
+
+
+def compile_for_viewer(pipeline: DFFPipeline, run: Path, document: Path) -> CompiledEdits:
+    """One document for a pipeline that nerfstudio's viewer shows.
+
+    Args:
+        pipeline: with its last checkpoint loaded.
+        run: folder of its ``config.yml``.
+        document: the file.
+
+    Raises:
+        DffError: the document is missing or wrong, or selects what is not there.
+    """
+    config = read_config(run / "config.yml")
+    checkpoint = latest_checkpoint(run / config.relative_model_dir)
+    return _compiled(Scene(pipeline, config, checkpoint), (document,), ())
+
+
+def _compiled(scene: Scene, documents: Sequence[Path], trusted: Sequence[Path]) -> CompiledEdits:
+    return StackedDocuments.read(documents, trusted).compile(scene, trusted, notice_in_one_line)

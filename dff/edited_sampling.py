@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,6 +25,20 @@ LEAST_PASSING = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
+class _Asked:
+    """Samples that are asked about, flattened to (n, ...); as `edited_samples` takes them."""
+
+    positions: Float[Tensor, "n 3"]
+    directions: Float[Tensor, "n 3"]
+    deltas: Float[Tensor, "n 1"]
+    last: Bool[Tensor, " n"]
+
+    def where(self, kept: Bool[Tensor, " n"]) -> _Asked:
+        """Some of them."""
+        return replace(self, **{name: value[kept] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
 class EditedSamples:
     """Ray samples of the edited scene, flattened to (n, ...).
 
@@ -39,6 +54,24 @@ class EditedSamples:
     rgb: Float[Tensor, "n 3"]
     far: Float[Tensor, "n 1"]
     touched: Float[Tensor, "n K"] | None
+
+    @classmethod
+    def nothing(cls, positions: Float[Tensor, "n 3"], steps: int) -> EditedSamples:
+        """Empty space at positions; ``steps`` is K, 0 when what was touched is not asked."""
+        n = len(positions)
+        alphas, rgb, far = (positions.new_zeros(n, channels) for channels in (1, 3, 1))
+        return cls(alphas, rgb, far, positions.new_zeros(n, steps) if steps else None)
+
+    def spread(self, there: Bool[Tensor, " m"]) -> EditedSamples:
+        """At those of m samples that are there, of which there are n; empty space elsewhere."""
+
+        def over(part: Float[Tensor, "n C"]) -> Float[Tensor, "m C"]:
+            whole = part.new_zeros(len(there), part.shape[1])
+            whole[there] = part
+            return whole
+
+        touched = None if self.touched is None else over(self.touched)
+        return EditedSamples(over(self.alphas), over(self.rgb), over(self.far), touched)
 
 
 def edited_samples(
@@ -63,19 +96,13 @@ def edited_samples(
         last: which samples are the last of their rays.
         touched: whether to find what each step changed.
     """
+    asked = _Asked(positions, directions, deltas, last)
     steps = len(edits.operations) if touched else 0
-    total = _nothing(positions, steps)
-    for number, layer in enumerate(edits.layers):
-        found = _layer_samples(edits, layer, positions, directions, deltas, last, steps)
-        total = found if number == 0 else _together(total, found)
-    return total
-
-
-def _nothing(positions: Float[Tensor, "n 3"], steps: int) -> EditedSamples:
-    n = len(positions)
-    none = positions.new_zeros(n, 1)
-    marks = positions.new_zeros(n, steps) if steps else None
-    return EditedSamples(none, positions.new_zeros(n, 3), none, marks)
+    if not edits.layers:
+        return EditedSamples.nothing(positions, steps)
+    # One at a time: no more than two layers' samples are held.
+    layers = (_layer_samples(edits, layer, asked, steps) for layer in edits.layers)
+    return functools.reduce(_together, layers)
 
 
 def _together(a: EditedSamples, b: EditedSamples) -> EditedSamples:
@@ -98,33 +125,15 @@ def _together(a: EditedSamples, b: EditedSamples) -> EditedSamples:
     return EditedSamples(alphas, rgb, torch.maximum(a.far, b.far), marks)
 
 
-def _layer_samples(
-    edits: CompiledEdits,
-    layer: Layer,
-    positions: Float[Tensor, "n 3"],
-    directions: Float[Tensor, "n 3"],
-    deltas: Float[Tensor, "n 1"],
-    last: Bool[Tensor, " n"],
-    steps: int,
-) -> EditedSamples:
+def _layer_samples(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> EditedSamples:
     """What one layer alone has at the samples."""
-    matter = edits.matters[layer.matter]
-    own, near = _own_positions(layer, positions)
-    if near is not None:
-        whole = _nothing(positions, steps)
-        if not near.any():
-            return whole
-        found = _at(
-            edits, matter, layer, own[near], directions[near], deltas[near], last[near], steps
-        )
-        alphas, rgb, far = whole.alphas.clone(), whole.rgb.clone(), whole.far.clone()
-        alphas[near], rgb[near], far[near] = found.alphas, found.rgb, found.far
-        marks = None
-        if found.touched is not None and whole.touched is not None:
-            marks = whole.touched.clone()
-            marks[near] = found.touched
-        return EditedSamples(alphas, rgb, far, marks)
-    return _at(edits, matter, layer, own, directions, deltas, last, steps)
+    own, near = _own_positions(layer, asked.positions)
+    asked = replace(asked, positions=own)
+    if near is None:
+        return _at(edits, layer, asked, steps)
+    if not near.any():
+        return EditedSamples.nothing(own, steps)
+    return _at(edits, layer, asked.where(near), steps).spread(near)
 
 
 def _own_positions(
@@ -135,16 +144,10 @@ def _own_positions(
     return own, None if layer.ball is None else layer.ball.holds(own)
 
 
-def _at(
-    edits: CompiledEdits,
-    matter: Matter,
-    layer: Layer,
-    own: Float[Tensor, "n 3"],
-    directions: Float[Tensor, "n 3"],
-    deltas: Float[Tensor, "n 1"],
-    last: Bool[Tensor, " n"],
-    steps: int,
-) -> EditedSamples:
+def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> EditedSamples:
+    """What a layer has at samples whose positions are in its matter's coordinates."""
+    matter = edits.matters[layer.matter]
+    own, directions, deltas = asked.positions, asked.directions, asked.deltas
     density, code = matter.density(own)
     if layer.pose is not None:
         directions = layer.pose.inverse().turn(directions)
@@ -154,9 +157,9 @@ def _at(
     visible = alphas[:, 0] > VISIBLE_ALPHA
     opaque = layer.matter == 0 and layer.pose is None
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
-    far = last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
+    far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
     marks = own.new_zeros(len(own), steps) if steps else None
-    masks = masks_of(matter, layer.acts, own, visible | last if opaque else visible)
+    masks = masks_of(matter, layer.acts, own, visible | asked.last if opaque else visible)
     for act, mask in zip(layer.acts, masks, strict=True):
         if isinstance(act.operation, Repaint):
             m = mask[:, None]

@@ -1,8 +1,9 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files: written so that a reader never sees half of one, hashed, and named."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import BinaryIO
 from dff.errors import DffError
 
 TEMPORARY_PREFIX = ".tmp-"
+# Bytes that are read at a time.
+CHUNK = 1 << 24
 
 
 def disk_full_error(path: Path) -> DffError:
@@ -58,6 +61,19 @@ def atomic_write(path: Path, scratch: Path | None = None) -> Iterator[BinaryIO]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> bytes:
+    """SHA-256 of what a file holds, of any size.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()
 
 
 def plain_name(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -33,13 +33,16 @@ from dff.checkpoint import CheckpointRecord, TeacherRecord
 from dff.edited_sampling import edited_density_fn, edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
-from dff.fields.blocks import resolve_implementation
+from dff.fields.blocks import ResolvedImplementation, layout_of, resolve_implementation
 from dff.fields.feature_field import FeatureField
 from dff.fields.proposal_field import ProposalField
 from dff.fields.radiance_field import RadianceField
 from dff.fields.visibility import DensityPrior
 from dff.model_config import DFFModelConfig
 from dff.selection.field_selection import FieldSelection
+
+if TYPE_CHECKING:
+    from dff.viewer_panel import ViewerOutputs
 
 
 class DFFModel(NerfactoModel):
@@ -52,7 +55,7 @@ class DFFModel(NerfactoModel):
         # Not NerfactoModel's: it builds its own fields and an LPIPS that downloads weights.
         Model.populate_modules(self)
         config = self.config
-        self.implementation = resolve_implementation(config.implementation)
+        self.implementation: ResolvedImplementation = resolve_implementation(config.implementation)
         contracted = not config.disable_scene_contraction
         aabb = self.scene_box.aabb
         self.prior = self._density_prior(contracted)
@@ -90,6 +93,7 @@ class DFFModel(NerfactoModel):
             )
         self.edits: CompiledEdits | None = None
         self.selection: FieldSelection | None = None
+        self.viewer_outputs: ViewerOutputs | None = None
         self.camera_optimizer = config.camera_optimizer.setup(
             num_cameras=self.num_train_data, device="cpu"
         )
@@ -171,7 +175,7 @@ class DFFModel(NerfactoModel):
                 if basis is not None:
                     head.basis = basis.to(head.decoder.weight)
         self.teacher_records = tuple(teachers)
-        record = CheckpointRecord(self.implementation, self.teacher_records)
+        record = CheckpointRecord(layout_of(self.implementation), self.teacher_records)
         self.register_buffer("record", record.to_tensor())
 
     def drop_features(self) -> None:
@@ -189,7 +193,9 @@ class DFFModel(NerfactoModel):
         """
         if self.training:
             return self._training_outputs(ray_bundle)
-        return self.render(ray_bundle, self.edits, self.selection)
+        shown = self.viewer_outputs
+        outputs = self.render(ray_bundle, self.edits, self.selection, hidden=shown is not None)
+        return outputs if shown is None else shown.added_to(outputs)
 
     def _training_outputs(self, ray_bundle: RayBundle) -> dict[str, Any]:
         self.camera_optimizer.apply_to_raybundle(ray_bundle)

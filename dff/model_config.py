@@ -60,8 +60,9 @@ class DFFModelConfig(NerfactoModelConfig):
     """Density at the first step where all cameras look, in 1 / world unit."""
     lowest_init_density: float = 0.01
     """Density at the first step where no camera looks: equal to the other, it is uniform."""
-    implementation: Literal["auto", "tcnn", "torch"] = "auto"
-    """tcnn needs CUDA and tiny-cuda-nn; auto takes it where it is there, torch elsewhere."""
+    implementation: Literal["auto", "tcnn", "triton", "cpu", "torch"] = "auto"
+    """tcnn needs CUDA and tiny-cuda-nn, triton CUDA, cpu a C compiler; auto takes the first that
+    this machine can run. Scenes trained with triton, cpu and torch are interchangeable."""
     use_appearance_embedding: bool = False
     """Whether each training image has an appearance embedding."""
     appearance_embed_dim: int = 8

@@ -50,9 +50,8 @@ def framed_voxels(scene: Scene, names: Sequence[str], query: PatchQuery) -> list
         if patch.box is None and patch.mask is None:
             return []
         view = views[patch.image]
-        height, width = view.size
-        inside = inside_of(patch, load_image(view.path))
-        scale = min(1.0, FRAMED_WIDTH / max(width, height))
+        inside = inside_of(patch, view.size)
+        scale = min(1.0, FRAMED_WIDTH / max(view.size))
         seen = scene.see(rescaled(view.camera, scale))
         rows, columns = seen.there.shape
         share = F.adaptive_avg_pool2d(inside.float()[None, None], (rows, columns))[0, 0]
@@ -65,18 +64,18 @@ def framed_voxels(scene: Scene, names: Sequence[str], query: PatchQuery) -> list
     return found
 
 
-def inside_of(patch: Patch, image: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
-    """Pixels of an image that a patch of it marks.
+def inside_of(patch: Patch, size: tuple[int, int]) -> Bool[Tensor, "h w"]:
+    """Pixels of an image, of which the height and width are given, that a patch of it marks.
 
     Raises:
         DffError: the rectangle reaches beyond the image, or the mask does not fit it.
     """
     if patch.mask is not None:
-        return read_mask(patch.mask, image)
-    height, width = image.shape[:2]
+        return read_mask(patch.mask, size)
+    height, width = size
     inside = torch.ones(height, width, dtype=torch.bool)
     if patch.box is not None:
-        x0, y0, x1, y1 = _box_within(patch, patch.box, (height, width))
+        x0, y0, x1, y1 = _box_within(patch, patch.box, size)
         y, x = torch.arange(height) + 0.5, torch.arange(width) + 0.5
         inside = ((y >= y0) & (y < y1))[:, None] & ((x >= x0) & (x < x1))
     return inside
@@ -113,14 +112,14 @@ def patch_prototypes(
         )
     image = load_image(path)
     features = teacher.encode_file(path, load_image)
-    height, width = image.shape[:2]
+    size = (image.shape[0], image.shape[1])
     if patch.mask is not None:
-        inside, outside = _cells_of_mask(features.shape[:2], read_mask(patch.mask, image))
+        inside, outside = _cells_of_mask(features.shape[:2], read_mask(patch.mask, size))
         return foreground_prototypes(features[inside], features[outside])
     if patch.box is None:
         return prototypes_of(features.flatten(0, 1)), features.new_zeros(0, features.shape[-1])
-    box = _box_within(patch, patch.box, (height, width))
-    inside, outside = _cells_of(features.shape[:2], (height, width), box)
+    box = _box_within(patch, patch.box, size)
+    inside, outside = _cells_of(features.shape[:2], size, box)
     return foreground_prototypes(features[inside], features[outside])
 
 
@@ -134,8 +133,8 @@ def _box_within(
     return box
 
 
-def read_mask(path: str, image: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
-    """A mask of an image, from a file.
+def read_mask(path: str, size: tuple[int, int]) -> Bool[Tensor, "h w"]:
+    """A mask of an image, of which the height and width are given, from a file.
 
     Raises:
         DffError: there is no such file, it is of another size, or it selects nothing.
@@ -143,8 +142,8 @@ def read_mask(path: str, image: Float[Tensor, "h w 3"]) -> Bool[Tensor, "h w"]:
     if not Path(path).is_file():
         raise DffError(f"no such mask: {path}")
     mask = load_image(Path(path)).amax(dim=-1) > 0
-    height, width = image.shape[:2]
-    if mask.shape != (height, width):
+    height, width = size
+    if mask.shape != size:
         raise DffError(
             f"the mask {path} is {mask.shape[1]}x{mask.shape[0]} pixels and its image "
             f"{width}x{height}: they have to be the same"

@@ -16,10 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from dff.checkpoint import CheckpointRecord, check_record, read_record
 from dff.data.datamanager import DFFDataManager, DFFDataManagerConfig
 from dff.errors import DffError, report_in_one_line
+from dff.fields.blocks import DESCRIPTIONS, layout_of
 from dff.model import DFFModel, DFFModelConfig
 from dff.quiet import quiet_nerfstudio
 from dff.teachers import TeacherOptions, check_checkpoint, teacher_names
 from dff.teachers.options import DEFAULT_OPTIONS
+from dff.viewer_panel import ViewerPanel
 
 
 @dataclass
@@ -69,6 +71,10 @@ class DFFPipeline(VanillaPipeline):
         )
         self.config = config
         self.world_size = world_size
+        if test_mode == "val" and local_rank == 0:  # training
+            print(f"Fields: {DESCRIPTIONS[self.dff_model.implementation]}")
+        # nerfstudio's viewer finds its elements here.
+        self.viewer_panel = ViewerPanel(self)
         if world_size > 1:
             on_gpu = torch.device(device).type == "cuda"
             wrapped = DistributedDataParallel(
@@ -107,7 +113,7 @@ class DFFPipeline(VanillaPipeline):
         record = read_record(loaded_state)
         model = self.dff_model
         names = teacher_names(self.config.teachers)
-        check_record(record, model.implementation, names, self.datamanager.teachers)
+        check_record(record, layout_of(model.implementation), names, self.datamanager.teachers)
         if record.teachers:
             model.record_teachers(record.teachers)
         else:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dff.errors import DffError
+
 if TYPE_CHECKING:
     from dff.scene import Scene
     from dff.selection.selection import Selection
@@ -18,6 +20,8 @@ class Refinement:
 
     keep_largest: int | None = None
     """Keep only so many of the largest connected components."""
+    keep_clicked: tuple[str, ...] = ()
+    """Keep only the connected components that are at these pixels (FRAME:x,y)."""
     box: tuple[float, float, float, float, float, float] | None = None
     """Keep only what lies between two corners: x0 y0 z0 x1 y1 z1."""
     sphere: tuple[float, float, float, float] | None = None
@@ -45,15 +49,25 @@ class Refinement:
         """The refined selection.
 
         Raises:
-            DffError: a parameter that makes no sense, or a saved selection that does not fit.
+            DffError: a parameter that makes no sense, a click that meets nothing, or a saved
+                selection that does not fit.
         """
         # Here, so that a command line that is only looked at starts at once.
+        from dff.answering import voxel_of
+        from dff.query.shown import parse_click
         from dff.selection import refine
 
         grid = selection.grid
         if self.keep_largest is not None:
             change = partial(refine.largest_components, grid, keep=self.keep_largest)
             selection = selection.within(change, f"largest {self.keep_largest}")
+        if self.keep_clicked:
+            voxels = [voxel_of(scene, parse_click(click)) for click in self.keep_clicked]
+            for click, voxel in zip(self.keep_clicked, voxels, strict=True):
+                if selection.values[voxel] < refine.SELECTED:
+                    raise DffError(f"nothing is selected at {click}: click what is, to keep it")
+            change = partial(refine.components_of, grid, voxels=voxels)
+            selection = selection.within(change, f"at {' '.join(self.keep_clicked)}")
         if self.box is not None:
             change = partial(refine.restrict_to_box, grid, low=self.box[:3], high=self.box[3:])
             selection = selection.within(change, f"within box {self.box}")

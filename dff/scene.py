@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +16,7 @@ from nerfstudio.engine.trainer import TrainerConfig
 from torch import Tensor
 
 from dff.answering import Query, answer
+from dff.answers import Answers
 from dff.baking import RAYS as BAKED_RAYS
 from dff.baking import bake, fingerprint_of, load_grid, save_grid
 from dff.document_sources import compile_in
@@ -26,6 +24,9 @@ from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument
 from dff.errors import DffError, notice_in_one_line
 from dff.fields.feature_field import FeatureField
+from dff.lifted_field import LiftedField
+from dff.lifted_scene import attach_lifted
+from dff.nerfacto import as_scene_config, is_nerfacto, read_state
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.routing import text_teacher
 from dff.query.text import TextQuery
@@ -35,30 +36,7 @@ from dff.selection.selection import Selection
 from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
 from dff.teachers import Teacher, get_teacher
 from dff.trainer import DAMAGED, latest_checkpoint
-
-Split = Literal["train", "eval", "all"]
-
-
-@dataclass(frozen=True)
-class View:
-    """One of the capture's own cameras.
-
-    Attributes:
-        name: stem of the image file.
-        path: the image file.
-        camera: one camera, at the size of the image on disk.
-        split: ``train`` or ``eval``.
-    """
-
-    name: str
-    path: Path
-    camera: Cameras
-    split: Literal["train", "eval"]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return int(self.camera.height.item()), int(self.camera.width.item())
+from dff.views import Split, View, tell_apart
 
 
 class Scene:
@@ -78,6 +56,8 @@ class Scene:
         self.model = pipeline.dff_model
         self._teachers: dict[str, Teacher] = {}
         self._baked: dict[str, BakedFeatures] = {}
+        self.answers = Answers()
+        attach_lifted(self)
 
     @property
     def teacher(self) -> Teacher:
@@ -99,7 +79,10 @@ class Scene:
             records = {record.name: record for record in self.model.teacher_records}
             if name not in records:
                 text_teacher(self.model.teacher_records, name)  # says which there are
-            teacher = get_teacher(name, str(self.model.device), config.teacher)
+            field = self.model.feature_field
+            lifted = field.options if isinstance(field, LiftedField) else {}
+            options = lifted.get(name, config.teacher)
+            teacher = get_teacher(name, str(self.model.device), options)
             expected = records[name].fingerprint
             if expected != teacher.fingerprint:
                 raise DffError(
@@ -137,11 +120,19 @@ class Scene:
         # As every later session will: how memory is aligned shows in the last bits of a score.
         return load_grid(path, key) or grid
 
+    @property
+    def voxel_hidden(self) -> Float[Tensor, "n H"]:
+        """Hidden features of the surface's voxels, as wide as those that rendering gives."""
+        field = self._features
+        return (
+            field.on_voxels(self.surface) if isinstance(field, LiftedField) else self.surface.hidden
+        )
+
     def baked(self, teacher: str) -> BakedFeatures:
         """A teacher's features on the voxels of the surface."""
         if teacher not in self._baked:
             weight = self._features.head(teacher).weight
-            self._baked[teacher] = BakedFeatures.bake(self.surface.hidden, weight)
+            self._baked[teacher] = BakedFeatures.bake(self.voxel_hidden, weight)
         return self._baked[teacher]
 
     def load_selection(self, path: Path) -> Selection:
@@ -264,7 +255,7 @@ class Scene:
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
         features = hidden or selection is not None
-        outputs = self._render_picture(rays, edits, features, on_rows, touched)
+        outputs = self._render_rays(rays, edits, features, on_rows, touched)
         if selection is not None:
             seen = SeenView.of(self._features, rays, outputs)
             outputs["relevancy"], outputs["mask"] = seen.asked(selection)
@@ -282,26 +273,13 @@ class Scene:
             DffError: the scene has no features.
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
-        return SeenView.of(self._features, rays, self._render_picture(rays, hidden=True))
+        return SeenView.of(self._features, rays, self._render_rays(rays, hidden=True))
 
     @property
     def _features(self) -> FeatureField:
         if self.model.feature_field is None:
             raise DffError("this scene was trained without features: it cannot be queried")
         return self.model.feature_field
-
-    def _render_picture(
-        self,
-        rays: RayBundle,
-        edits: CompiledEdits | None = None,
-        hidden: bool = False,
-        on_rows: Callable[[float], None] | None = None,
-        touched: bool = False,
-    ) -> dict[str, Tensor]:
-        """Rays (h, w), rendered."""
-        height, width = rays.origins.shape[:2]
-        outputs = self._render_rays(rays.flatten(), edits, hidden, on_rows, touched)
-        return {name: value.view(height, width, value.shape[-1]) for name, value in outputs.items()}
 
     @torch.no_grad()
     def _render_rays(
@@ -312,33 +290,18 @@ class Scene:
         on_rows: Callable[[float], None] | None = None,
         touched: bool = False,
     ) -> dict[str, Tensor]:
+        """Rays of any shape, rendered; what comes out has that shape."""
         chunk = self.model.config.eval_num_rays_per_chunk
+        flat = rays.flatten()
         parts: list[dict[str, Tensor]] = []
-        for start in range(0, len(rays), chunk):
-            bundle = self.model.collider(rays[start : start + chunk].to(self.model.device))
+        for start in range(0, len(flat), chunk):
+            bundle = self.model.collider(flat[start : start + chunk].to(self.model.device))
             outputs = self.model.render(bundle, edits, hidden=hidden, touched=touched)
             parts.append({name: value.cpu() for name, value in outputs.items()})
             if on_rows is not None:
-                on_rows(min(1.0, (start + chunk) / len(rays)))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def tell_apart(views: list[View]) -> list[View]:
-    """Give views whose images share a stem longer names, so that none overwrites another's files.
-
-    ``a/0001.png`` and ``b/0001.png`` become ``a_0001`` and ``b_0001``; where that is not enough
-    the suffix is added too.
-    """
-    for longer in (
-        lambda path: f"{path.parent.name}_{path.stem}",
-        lambda path: f"{path.parent.name}_{path.name}".replace(".", "_"),
-    ):
-        counts = Counter(view.name for view in views)
-        views = [
-            dataclasses.replace(view, name=longer(view.path)) if counts[view.name] > 1 else view
-            for view in views
-        ]
-    return views
+                on_rows(min(1.0, (start + chunk) / len(flat)))
+        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: value.view(*rays.shape, value.shape[-1]) for name, value in joined.items()}
 
 
 def load(config_path: Path | str, device: str | torch.device | None = None) -> Scene:
@@ -363,7 +326,7 @@ def load(config_path: Path | str, device: str | torch.device | None = None) -> S
     assert isinstance(pipeline, DFFPipeline)
     pipeline.eval()
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = read_state(checkpoint)
         weights, step = state["pipeline"], state["step"]
     except DAMAGED as error:
         raise DffError(f"cannot read checkpoint {checkpoint}: the file is damaged") from error
@@ -372,7 +335,7 @@ def load(config_path: Path | str, device: str | torch.device | None = None) -> S
 
 
 def read_config(path: Path) -> TrainerConfig:
-    """Read a ``config.yml`` of ours.
+    """Read a ``config.yml`` of ours, or of nerfacto.
 
     It is nerfstudio's own format, which can name any Python object: load only files you trust.
 
@@ -385,6 +348,10 @@ def read_config(path: Path) -> TrainerConfig:
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)
     except (yaml.YAMLError, OSError, ValueError, ImportError, AttributeError) as error:
         raise DffError(f"cannot read {path}: it is not a nerfstudio config.yml") from error
+    if isinstance(config, TrainerConfig) and is_nerfacto(config):
+        return as_scene_config(config)
     if not isinstance(config, TrainerConfig) or not isinstance(config.pipeline, DFFPipelineConfig):
-        raise DffError(f"{path} is not the configuration of a dff scene: train with `ns-train dff`")
+        raise DffError(
+            f"{path} is not the configuration of a dff or nerfacto scene: train with `ns-train dff`"
+        )
     return config

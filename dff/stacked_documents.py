@@ -17,6 +17,7 @@ from dff.edits.references import referred
 from dff.edits.selections import MovedSelection
 from dff.edits.storage import load_document
 from dff.errors import DffError
+from dff.files import sha256_of
 
 if TYPE_CHECKING:
     from dff.scene import Scene
@@ -150,8 +151,4 @@ def _content(file: Path) -> bytes:
     """A hash of a file; of another scene's configuration, with what its checkpoints are."""
     checkpoints = sorted(file.parent.glob("*/step-*.ckpt")) if file.suffix == ".yml" else []
     about = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in checkpoints]
-    digest = hashlib.sha256(json.dumps(about).encode())
-    with file.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()
+    return hashlib.sha256(json.dumps(about).encode() + sha256_of(file)).digest()

@@ -12,7 +12,7 @@ from PIL import Image
 from dff.answering import answer, answer_texts
 from dff.errors import DffError
 from dff.evaluate.masks import intersection_over_union
-from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
+from dff.query.shown import Click, ClickQuery, Patch, PatchQuery, Spot
 from dff.query.text import TextQuery
 from dff.refinement import Refinement
 from dff.selection.selection import Selection
@@ -191,6 +191,31 @@ def test_refinements_act_in_the_order_they_are_listed(scene, truth, tmp_path):
     assert smaller.exact is first.exact
     assert Refinement().apply(scene, first) is first
     assert "grown by 0.1" in larger.made_by[-1]
+
+
+def test_a_point_in_space_is_a_click_where_there_is_a_surface(scene, truth):
+    x, y = pixel_of(truth("IMG_04"), 2)
+    click = Click("IMG_04", x, y)
+    point, _ = scene.surface_at(scene.views(names=["IMG_04"])[0].camera, x, y)
+    spot = Spot(*point.tolist())
+    by_spot, by_click = (answer(scene, ClickQuery((where,))) for where in (spot, click))
+    assert torch.equal(by_spot.values, by_click.values)
+    for away in (Spot(0.0, 0.0, 5.0), Spot(1e300, 0.0, 5.0)):
+        with pytest.raises(DffError, match="is on no surface of this scene"):
+            answer(scene, ClickQuery((away,)))
+
+
+def test_the_component_that_is_clicked_is_kept(scene, truth):
+    labels = truth("IMG_04")
+    balls = answer(scene, TextQuery(("red", "green"), ("table", "sky")))
+    x, y = pixel_of(labels, 2)
+    kept = Refinement(keep_clicked=(f"IMG_04:{x},{y}",)).apply(scene, balls)
+    assert iou(scene, kept, truth, 2) > 0.7
+    assert iou(scene, kept, truth, 3) == 0
+    assert kept.exact is balls.exact
+    table = Refinement(keep_clicked=("IMG_04:{},{}".format(*pixel_of(labels, 1)),))
+    with pytest.raises(DffError, match="nothing is selected at IMG_04"):
+        table.apply(scene, balls)
 
 
 def test_exactly_asks_the_field_in_all_that_is_selected(scene, truth, tmp_path):

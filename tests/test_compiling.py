@@ -155,10 +155,13 @@ def test_a_later_step_takes_what_an_earlier_one_brought(compiling):
 def test_a_step_that_is_switched_off_brings_nothing(compiling):
     copy = {**step("red"), "operation": {"type": "duplicate", "translate": [1, 0, 0]}}
     paint = {"selection": {"step": 1}, **HUE}
-    with pytest.raises(DffError, match="step 2 selects what step 1 brought, but"):
+    with pytest.raises(
+        DffError, match="step 2 selects what step 1 brought, but that one is switched off"
+    ):
         compiling(document({**copy, "enabled": False}, paint))
-    with pytest.raises(DffError, match="step 2"):
-        compiling(document(step("red"), {**paint, "selection": {"step": "nowhere"}}))
+    off = {**copy, "name": "copy", "enabled": False}
+    with pytest.raises(DffError, match="step 3 selects what step 2 brought, but"):
+        compiling(document(step("red"), off, {**paint, "selection": {"step": "copy"}}))
 
 
 def test_the_last_background_holds(compiling):

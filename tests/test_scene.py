@@ -231,8 +231,8 @@ class TestLoad:
 
     def test_a_configuration_of_another_method_is_one_line(self, tmp_path):
         path = tmp_path / "config.yml"
-        path.write_text(yaml.dump(method_configs["nerfacto"]))
-        with pytest.raises(DffError, match="not the configuration of a dff scene"):
+        path.write_text(yaml.dump(method_configs["splatfacto"]))
+        with pytest.raises(DffError, match="not the configuration of a dff or nerfacto scene"):
             read_config(path)
 
     def test_a_missing_configuration_is_one_line(self, tmp_path):

@@ -7,11 +7,13 @@ import shutil
 import pytest
 import torch
 
+from dff.answering import answer
 from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.scene import load
 
 RED = {"text": "red", "negative": ["green", "table", "sky"]}
+HUE = {"type": "recolor", "function": "hue", "degrees": 120}
 GREEN = {"text": "green", "negative": ["red", "table", "sky"]}
 
 
@@ -32,6 +34,31 @@ def labels(truth) -> torch.Tensor:
 
 def redness(image: torch.Tensor) -> torch.Tensor:
     return (image[..., 0] - image[..., 1]).clamp(min=0)
+
+
+@pytest.mark.parametrize("kind", ["text", "click", "patch"])
+def test_exact_in_a_document_is_exact_in_a_query(scene, camera, truth, tmp_path, kind):
+    ys, xs = (truth("IMG_04") == 2).nonzero()
+    described = {
+        "text": RED,
+        "click": {"click": f"IMG_04:{xs.mean() + 0.5},{ys.mean() + 0.5}"},
+        "patch": {"patch": f"IMG_04:{xs.min()},{ys.min()},{xs.max() + 1},{ys.max() + 1}"},
+    }[kind]
+    (step,) = parse_document(
+        {"version": 1, "steps": [{"selection": described, "operation": HUE}]}
+    ).steps
+    made = answer(scene, step.selection.query(), step.selection.softness)
+    made.exactly().save(tmp_path / "exact.npz", scene.fingerprint)
+    saved = compiled(scene, ({"file": "exact.npz"}, HUE), folder=tmp_path)
+    inline = compiled(scene, ({**described, "exact": True}, HUE))
+    plain = compiled(scene, (described, HUE))
+    pictures = [scene.render(camera, edits)["rgb"] for edits in (saved, inline)]
+    assert torch.equal(*pictures)
+    # And it is more than the rim that the features are asked about.
+    unit = scene.model.feature_field.unit_positions(scene.surface.points)
+    asked = [edits.matters[0].places[0](unit)[1] for edits in (plain, inline)]
+    assert int((asked[1] & ~asked[0]).sum()) > 5
+    assert not (asked[0] & ~asked[1]).any()
 
 
 def test_there_and_back_again_is_where_it_was(scene, camera):

@@ -10,6 +10,7 @@ import torch
 
 from dff.checkpoint import TeacherRecord
 from dff.data.images import load_image
+from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.fields.feature_field import FeatureHead
 from dff.query.text import TextQuery
@@ -66,6 +67,11 @@ def test_a_teacher_can_be_asked_for_by_name(scene):
     assert scene.teacher_of(asked).name == "colour"
     with pytest.raises(DffError, match="'edges' understands no text"):
         scene.select(TextQuery(("red",), ("table",), teacher="edges"))
+    described = {"text": "red", "negative": "table", "teacher": "colour"}
+    (step,) = parse_document(
+        {"version": 1, "steps": [{"selection": described, "operation": {"type": "delete"}}]}
+    ).steps
+    assert step.selection.query() == asked
     with pytest.raises(DffError, match="not distilled from teacher 'mini', but from 'edges'"):
         scene.select(TextQuery(("red",), teacher="mini"))
 

@@ -1,44 +1,55 @@
-"""Speed and quality of training beside nerfacto's, in one run on one machine.
+"""Speed, quality and cost of training beside nerfacto's, in one run on one machine.
 
     uv run python tools/bench.py --data SCENE --json bench.json
 
-Prints, and writes as JSON: seconds per step of nerfacto (nerfstudio's own, its defaults, torch
-implementation on a CPU), of dff without and with the feature field, their ratios at equal rays,
-held-out PSNR after given seconds of training (evaluation not counted), and peak memory. Leave the
-machine alone while it runs.
+Prints as a table, and writes as JSON: seconds per step of nerfacto (nerfstudio's own, its defaults,
+torch implementation; with CUDA and tiny-cuda-nn that one too), of dff without and with the feature
+field, and their ratios at equal rays; the parts of a step; held-out PSNR after given seconds of
+training (looking is not counted) and the seconds to given PSNRs; what features of other lengths
+cost; seconds per rendered frame; to find the surface, bake and ask; the cache's bytes; and peak
+memory. Leave the machine alone while it runs. How all this grows with the capture is
+`tools/bench_scale.py`'s to say.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import resource
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import numpy as np
 import torch
 import tyro
-from nerfstudio.configs.method_configs import method_configs
-from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
-from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
-from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCallbackLocation
-from nerfstudio.engine.optimizers import Optimizers
-from nerfstudio.engine.trainer import TrainerConfig
-from nerfstudio.scripts.train import _set_random_seed
+from bench_parts.costs import (
+    asking_seconds,
+    bytes_below,
+    cost_by_dimension,
+    peak_gigabytes,
+    render_seconds,
+)
+from bench_parts.runs import (
+    Capture,
+    Run,
+    dff,
+    has_tcnn,
+    nerfacto,
+    prepare,
+    train_and_look,
+)
+from rich.console import Console
+from rich.table import Table
 
-from dff.method import dff_method
-from dff.schedules import ExponentialDecayConfig
+from dff.errors import DffError
+from dff.files import atomic_write
 
 
 @dataclass
 class Bench:
-    """Measure training speed and quality."""
+    """Measure training speed, quality and cost."""
 
     data: Path
     """A capture in nerfstudio format."""
@@ -49,130 +60,36 @@ class Bench:
     rays: int = 1024
     """Rays per step, for every method."""
     baseline_steps: int = 8
-    """Steps of nerfacto to time, after two that are not."""
+    """Steps of nerfacto to time, after two that are not; 0 leaves it out."""
     steps: int = 60
     """Steps of dff to time, after ten that are not."""
+    parts_steps: int = 30
+    """Steps whose parts are timed."""
     seconds: tuple[float, ...] = (15, 30, 75)
     """Training times at which the held-out PSNR is taken; none skips it."""
+    targets: tuple[float, ...] = (20, 22, 24)
+    """PSNRs whose training time is wanted, within the last of those."""
+    every: float = 3.0
+    """Seconds of training between looks for them."""
     schedule_steps: int = 600
     """Length of the run for which learning rates are planned."""
     eval_views: int = 5
     """Held-out views for the PSNR."""
     features: bool = True
     """Also train with the feature field, for its cost and the PSNR with it."""
+    dims: tuple[int, ...] = (64, 128, 512)
+    """Feature lengths whose cost is measured, on made-up features; none skips it."""
     settings: tuple[str, ...] = ()
     """Model options to try, as NAME=JSON."""
     threads: int = field(default_factory=torch.get_num_threads)
     """Threads of torch."""
 
 
-@dataclass
-class Run:
-    """A pipeline with its optimizers, stepped by hand so that steps alone are timed."""
-
-    pipeline: Any
-    optimizers: Optimizers
-    callbacks: list[Any]
-    step: int = 0
-    seconds: float = 0.0
-    times: list[float] = field(default_factory=list)
-
-    def train_step(self) -> None:
-        start = time.perf_counter()
-        for callback in self.callbacks:
-            callback.run_callback_at_location(
-                self.step, TrainingCallbackLocation.BEFORE_TRAIN_ITERATION
-            )
-        self.optimizers.zero_grad_all()
-        _, losses, _ = self.pipeline.get_train_loss_dict(self.step)
-        torch.stack(list(losses.values())).sum().backward()
-        self.optimizers.optimizer_step_all()
-        self.optimizers.scheduler_step_all(self.step)
-        for callback in self.callbacks:
-            callback.run_callback_at_location(
-                self.step, TrainingCallbackLocation.AFTER_TRAIN_ITERATION
-            )
-        self.times.append(time.perf_counter() - start)
-        self.seconds += self.times[-1]
-        self.step += 1
-
-
-@contextmanager
-def without_lpips() -> Iterator[None]:
-    """nerfacto builds an LPIPS network whose weights it would download; no step needs it."""
-    name = "torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity"
-    with mock.patch(name, return_value=torch.nn.Identity()):
-        yield
-
-
-def prepare(config: TrainerConfig, bench: Bench) -> Run:
-    """Build a run on the benchmark's capture."""
-    _set_random_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    manager = config.pipeline.datamanager
-    manager.data = bench.data
-    manager.camera_res_scale_factor = bench.scale
-    manager.train_num_rays_per_batch = bench.rays
-    with without_lpips():
-        pipeline = config.pipeline.setup(device=device, test_mode="val")
-    groups = pipeline.get_param_groups()
-    settings = {name: copy.deepcopy(config.optimizers[name]) for name in groups}
-    for group in settings.values():
-        if isinstance(group["scheduler"], ExponentialDecayConfig):
-            group["scheduler"].max_steps = bench.schedule_steps
-    optimizers = Optimizers(settings, groups)
-    attributes = TrainingCallbackAttributes(
-        optimizers=optimizers, grad_scaler=None, pipeline=pipeline, trainer=None
-    )
-    pipeline.train()
-    return Run(pipeline, optimizers, pipeline.get_training_callbacks(attributes))
-
-
-def nerfacto(bench: Bench) -> TrainerConfig:
-    config = copy.deepcopy(method_configs["nerfacto"])
-    config.pipeline.datamanager = VanillaDataManagerConfig(dataparser=NerfstudioDataParserConfig())
-    config.pipeline.model.implementation = "torch"
-    return config
-
-
-def dff(bench: Bench, features: bool) -> TrainerConfig:
-    config = copy.deepcopy(dff_method.config)
-    config.pipeline.model.train_features = features
-    for setting in bench.settings:
-        name, value = setting.split("=", 1)
-        if not hasattr(config.pipeline.model, name):
-            raise SystemExit(f"error: the model has no option '{name}'")
-        setattr(config.pipeline.model, name, json.loads(value))
-    return config
-
-
-def psnr(run: Run, views: int) -> float:
-    """Mean PSNR of held-out views, without any fitting to them."""
-    dataset = run.pipeline.datamanager.eval_dataset
-    chosen = np.linspace(0, len(dataset) - 1, min(views, len(dataset))).round().astype(int)
-    run.pipeline.eval()
-    values = []
-    for index in chosen:
-        outputs = run.pipeline.model.get_outputs_for_camera(dataset.cameras[index : index + 1])
-        error = (outputs["rgb"].cpu() - dataset[index]["image"][..., :3]).square().mean()
-        values.append(-10.0 * float(torch.log10(error)))
-    run.pipeline.train()
-    return float(np.mean(values))
-
-
-def median_step(run: Run, warm_up: int, steps: int) -> float:
-    while run.step < warm_up + steps:
-        run.train_step()
-    return float(np.median(run.times[warm_up : warm_up + steps]))
-
-
-def peak_gigabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def main(bench: Bench) -> None:
-    torch.set_num_threads(bench.threads)
+def measure(bench: Bench, console: Console) -> dict[str, Any]:
+    """All figures, flat but for what is measured by dimension or part."""
+    capture = Capture(bench.data, bench.scale, bench.rays, bench.schedule_steps)
     figures: dict[str, Any] = {
+        "version": 2,
         "scene": bench.data.name,
         "scale": bench.scale,
         "rays": bench.rays,
@@ -180,34 +97,126 @@ def main(bench: Bench) -> None:
         "cuda": torch.cuda.is_available(),
     }
     if bench.baseline_steps:
-        seconds = median_step(prepare(nerfacto(bench), bench), 2, bench.baseline_steps)
-        figures["nerfacto_torch_seconds_per_step"] = seconds
-        print(f"nerfacto, torch: {seconds:.3f} s/step", flush=True)
+        for kind in ("torch", "tcnn") if has_tcnn() else ("torch",):
+            run = prepare(nerfacto(kind), capture)
+            seconds = run.median_step(2, bench.baseline_steps)
+            figures[f"nerfacto_{kind}_seconds_per_step"] = seconds
+            console.print(f"nerfacto, {kind}: {seconds:.3f} s/step")
     for features in (False, True) if bench.features else (False,):
         name = "dff_with_features" if features else "dff"
-        run = prepare(dff(bench, features), bench)
-        seconds = median_step(run, 10, bench.steps)
-        figures[f"{name}_seconds_per_step"] = seconds
-        print(f"{name}: {seconds:.3f} s/step", flush=True)
-        for mark in sorted(bench.seconds):
-            while run.seconds < mark:
-                run.train_step()
-            value = psnr(run, bench.eval_views)
-            figures[f"{name}_psnr_at_{mark:g}s"] = value
-            print(f"{name}: {value:.2f} dB after {mark:g} s ({run.step} steps)", flush=True)
-    figures["peak_rss_gib"] = peak_gigabytes()
+        with tempfile.TemporaryDirectory() as folder:
+            config = dff(features, bench.settings)
+            config.pipeline.datamanager.feature_cache = Path(folder)
+            start = time.perf_counter()
+            run = prepare(copy.deepcopy(config), capture)
+            if features:
+                figures["prepare_with_encoding_seconds"] = time.perf_counter() - start
+                figures["cache_bytes"] = bytes_below(Path(folder))
+            measure_steps(bench, run, name, figures, console)
+            if bench.seconds:
+                # From the first step on, so that no target is passed unseen.
+                run = prepare(config, capture)
+                measure_quality(bench, run, name, figures, console)
+            measure_looking(run, name, figures)
     plain = figures["dff_seconds_per_step"]
     if bench.baseline_steps:
-        figures["step_ratio_vs_nerfacto_torch"] = figures["nerfacto_torch_seconds_per_step"] / plain
-        print(f"{figures['step_ratio_vs_nerfacto_torch']:.1f} times nerfacto's steps per second")
+        for kind in ("torch", "tcnn"):
+            other = figures.get(f"nerfacto_{kind}_seconds_per_step")
+            if other is not None:
+                figures[f"step_ratio_vs_nerfacto_{kind}"] = other / plain
     if bench.features:
         both = figures["dff_with_features_seconds_per_step"]
         figures["feature_share_of_step"] = 1.0 - plain / both
-        print(f"the feature field takes {figures['feature_share_of_step']:.0%} of the step")
-    print(f"peak memory {figures['peak_rss_gib']:.2f} GiB")
+        if bench.baseline_steps:
+            other = figures["nerfacto_torch_seconds_per_step"]
+            figures["step_ratio_with_features_vs_nerfacto_torch"] = other / both
+        if bench.dims:
+            figures["by_dimension"] = cost_by_dimension(capture, bench.dims, 10, bench.steps, plain)
+    figures["peak_rss_gib"] = peak_gigabytes()
+    return figures
+
+
+def measure_steps(
+    bench: Bench, run: Run, name: str, figures: dict[str, Any], console: Console
+) -> None:
+    """Seconds of steps, and of their parts."""
+    seconds = run.median_step(10, bench.steps)
+    figures[f"{name}_seconds_per_step"] = seconds
+    figures[f"{name}_rays_per_second"] = bench.rays / seconds
+    console.print(f"{name}: {seconds:.3f} s/step")
+    if bench.parts_steps:
+        figures[f"{name}_step_parts"] = run.step_parts(bench.parts_steps)
+
+
+def measure_quality(
+    bench: Bench, run: Run, name: str, figures: dict[str, Any], console: Console
+) -> None:
+    """Held-out PSNR over training time."""
+    quality = train_and_look(
+        run,
+        bench.seconds,
+        bench.targets,
+        bench.every,
+        bench.eval_views,
+        lambda words: console.print(f"{name}: {words}"),
+    )
+    for mark, value in quality.at.items():
+        figures[f"{name}_psnr_at_{mark:g}s"] = value
+    for target, reached in quality.reached.items():
+        figures[f"{name}_seconds_to_{target:g}_db"] = reached
+
+
+def measure_looking(run: Run, name: str, figures: dict[str, Any]) -> None:
+    """Seconds to render a frame, and with features to bake and to ask."""
+    figures[f"{name}_render_seconds"] = render_seconds(run)
+    if run.pipeline.dff_model.feature_field is not None:
+        figures["asking_seconds"] = asking_seconds(run)
+
+
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """Everything as a table."""
+    table = Table(title=f"{figures['scene']}, {figures['rays']} rays a step")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for name, value in flat(figures).items():
+        table.add_row(name.replace("_", " "), text_of(value))
+    console.print(table)
+
+
+def flat(figures: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested figures by one name each."""
+    found: dict[str, Any] = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{before}{name}: ")
+        else:
+            found[f"{before}{name}"] = value
+    return found
+
+
+def text_of(value: Any) -> str:
+    """A figure for people."""
+    if value is None:
+        return "not reached"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main(bench: Bench) -> None:
+    """Measure, show and write."""
+    torch.set_num_threads(bench.threads)
+    console = Console()
+    figures = measure(bench, console)
+    show(figures, console)
+    if "step_ratio_vs_nerfacto_torch" in figures:
+        ratio = figures["step_ratio_vs_nerfacto_torch"]
+        console.print(f"{ratio:.1f} times nerfacto's steps per second")
     if bench.json is not None:
-        bench.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        with atomic_write(bench.json) as stream:
+            stream.write(f"{json.dumps(figures, indent=2)}\n".encode())
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Bench))
+    try:
+        main(tyro.cli(Bench))
+    except DffError as error:
+        raise SystemExit(f"error: {error}") from error

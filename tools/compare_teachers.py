@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from dff.data.generated.scene import SceneTruth, load_truth, write_scene
 from dff.demo import true_labels
 from dff.evaluate.masks import boundary_iou, intersection_over_union
+from dff.evaluate.prompts import deepest
 from dff.query.routing import product_of_scores
 from dff.query.scores import label_probabilities
 from dff.scene import Scene, View, load
@@ -123,9 +123,8 @@ def click(scene: Scene, instances: dict[str, np.ndarray], instance: int) -> dict
     assert field is not None
     views: list[View] = scene.views("train")
     best = max(views, key=lambda view: int((instances[view.name] == instance).sum()))
-    depth = np.asarray(distance_transform_edt(instances[best.name] == instance))
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    hidden = scene.render(best.camera, hidden=True)["hidden_features"][y, x]
+    x, y = deepest(torch.from_numpy(instances[best.name] == instance))
+    hidden = scene.render(best.camera, hidden=True)["hidden_features"][int(y), int(x)]
     names = [record.name for record in scene.model.teacher_records]
     return {name: field.decode(hidden, name) for name in names}
 

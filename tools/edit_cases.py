@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure_queries import deepest
 from torch import Tensor
 
 from dff.data.generated.cameras import Camera
@@ -22,6 +21,7 @@ from dff.edits.operations import Delete, Duplicate, HueShift, Insert, Operation,
 from dff.edits.selections import ClickSelection, StepSelection, TextSelection
 from dff.edits.similarity import Similarity
 from dff.errors import DffError
+from dff.evaluate.prompts import deepest
 from dff.scene import Scene
 
 HUE = 120

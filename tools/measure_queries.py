@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from rich.console import Console
 from rich.table import Table
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 import dff
@@ -32,6 +31,7 @@ from dff.answering import Query, answer
 from dff.data.generated.scene import SceneTruth, write_scene
 from dff.errors import DffError
 from dff.evaluate.masks import intersection_over_union
+from dff.evaluate.prompts import box_of, deepest, depth_within
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery
 from dff.scene import Scene, View
@@ -159,25 +159,6 @@ def look(scene: Scene, truth: SceneTruth, view: View) -> Seen:
 
 def true_instances(truth: SceneTruth, view: View) -> Int[Tensor, "h w"]:
     return torch.from_numpy(truth.masks(truth.frames[view.name])[1].astype(np.int64))
-
-
-def depth_within(mask: Bool[Tensor, "h w"]) -> np.ndarray:
-    """Distance of each pixel of a mask to what is not of it, the picture's border included."""
-    padded = np.pad(mask.numpy(), 1)
-    return np.asarray(distance_transform_edt(padded))[1:-1, 1:-1]
-
-
-def deepest(mask: Bool[Tensor, "h w"]) -> tuple[float, float]:
-    """x, y of the middle of the pixel deepest inside a mask."""
-    depth = depth_within(mask)
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
-
-
-def box_of(mask: Bool[Tensor, "h w"]) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 of a mask's bounding box."""
-    ys, xs = np.nonzero(mask.numpy())
-    return float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)
 
 
 def report(figures: dict[str, dict[str, dict[str, float]]]) -> None:

@@ -41,19 +41,17 @@ class Export:
 
     def run(self) -> None:
         """Render, fuse, write."""
-        from dff.edited_config import edit_files, edit_trust
+        from dff.edited_config import all_documents
         from dff.errors import notice_in_one_line
         from dff.export.exporting import ExportOptions, export_scene
-        from dff.scene import load, read_config
+        from dff.scene import load
         from dff.stacked_documents import StackedDocuments
 
         options = ExportOptions(
             self.output, self.format, self.resolution, self.rays, self.scale, self.background
         )
         options.check()
-        model = read_config(self.load_config).pipeline.model
-        documents = (*edit_files(model), *self.edits)
-        trusted = (*edit_trust(model), *self.trust)
+        documents, trusted = all_documents(self.load_config, self.edits, self.trust)
         stack = StackedDocuments.read(documents, trusted) if documents else None
         scene = load(self.load_config)
         if stack is None:

@@ -17,6 +17,9 @@ from dff.teachers.options import DEFAULT_OPTIONS, TeacherOptions
 class Features:
     """Encode a capture's photos with a teacher, once; training then starts at once.
 
+    With --lift a scene that is already trained gets the teacher's features without training again:
+    ours, trained with features or without, and nerfacto's.
+
     Each photo's features are found again by its content: an interrupted run carries on, and a photo
     that was edited is encoded alone. To share the work between processes or machines, start it with
     torchrun --nproc-per-node N -m dff.cli features ...
@@ -26,6 +29,10 @@ class Features:
     """The capture: a folder with transforms.json, or any folder of images."""
     teacher: str | None = None
     """The teacher, by default mini; several are separated by commas (clip,dino)."""
+    lift: bool = False
+    """Put the teacher's features on the surface of a trained scene, beside its checkpoint."""
+    load_config: Path | None = None
+    """With --lift: the config.yml that training wrote (ns-train dff, or ns-train nerfacto)."""
     pca: int | None = None
     """Keep so many coefficients of a feature, on a basis fitted to the capture: a smaller cache."""
     device: str = "auto"
@@ -57,6 +64,8 @@ class Features:
             self._verify(root)
         elif self.prune:
             self._prune(root)
+        elif self.lift:
+            self._lift(root)
         else:
             self._encode(root)
 
@@ -70,8 +79,17 @@ class Features:
             raise UsageError("--older-than and --dry-run belong to --prune: give it too")
         if asked and self.data is not None:
             raise UsageError(f"{asked[0]} is about the whole cache: leave out --data")
-        if not asked and self.data is None:
-            raise UsageError("give --data SCENE to encode it (or --list, --verify or --prune)")
+        if self.lift != (self.load_config is not None):
+            raise UsageError("--lift and --load-config CONFIG go together: give both")
+        if self.lift and (asked or self.data is not None):
+            raise UsageError(
+                "--lift is about a trained scene: leave out --data (or --list, --verify, --prune)"
+            )
+        if not asked and not self.lift and self.data is None:
+            raise UsageError(
+                "give --data SCENE to encode it, or --lift --load-config CONFIG to put features on "
+                "a trained scene (or --list, --verify or --prune)"
+            )
         if self.pca is not None and self.pca < 1:
             raise UsageError(f"--pca must be at least 1, not {self.pca}")
 
@@ -97,6 +115,49 @@ class Features:
                     if len(shapes) > 1:
                         size = f"{len(shapes)} sizes, {maps.dim} numbers a cell,"
                     print(f"{len(maps)} feature maps of {size} in {root}")
+
+    def _lift(self, root: Path) -> None:
+        import time
+
+        from rich.console import Console
+        from rich.progress import Progress
+
+        from dff.lifted_scene import lift_teacher
+        from dff.scene import load
+        from dff.teachers import check_checkpoint, get_teacher, teacher_names
+
+        assert self.load_config is not None
+        names, options = teacher_names(self.teacher or "mini"), self.teacher_options
+        check_checkpoint(names, options, "--teacher")
+        scene = load(self.load_config, None if self.device == "auto" else self.device)
+        if options == DEFAULT_OPTIONS:
+            options = scene.pipeline.config.teacher
+        teachers = [get_teacher(name, str(scene.model.device), options) for name in names]
+        trained = {record.name for record in scene.model.teacher_records}
+        console = Console()
+        for teacher in teachers:
+            start = time.perf_counter()
+            with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+                task = bar.add_task(f"lifting {teacher.name}", total=1.0)
+                path, lifted = lift_teacher(
+                    scene,
+                    teacher,
+                    root,
+                    self.pca,
+                    options,
+                    lambda share, bar=bar, task=task: bar.update(task, completed=share),
+                )
+            seconds = time.perf_counter() - start
+            kept = f", cosine to whole features {lifted.kept:.3f}" if lifted.kept < 1.0 else ""
+            print(
+                f"{teacher.name}: {lifted.values.shape[1]} numbers on each of {len(lifted.values)} "
+                f"voxels in {seconds:.1f} s ({lifted.met:.0%} met by rays{kept}): {path}"
+            )
+            if teacher.name in trained:
+                print(
+                    "Queries use these now, not the features that were trained; to go back, remove "
+                    f"{path.name}."
+                )
 
     def _list(self, root: Path) -> None:
         from datetime import datetime

@@ -44,7 +44,8 @@ class Query:
     labels: Path | None = None
     """File of labels, one a line: more negatives for --text, names for --list."""
     click: tuple[str, ...] = ()
-    """Pixels of the thing, as FRAME:x,y with the stem of an image and its pixels on disk."""
+    """Pixels of the thing, as FRAME:x,y with the stem of an image and its pixels on disk; or points
+    of its surface as x,y,z in world units."""
     click_negative: tuple[str, ...] = ()
     """Pixels that are not of the thing."""
     patch: tuple[str, ...] = ()
@@ -175,7 +176,7 @@ class Query:
     def _query(self) -> TextQuery | ClickQuery | PatchQuery | None:
         """The one query that was asked, checked before anything is loaded; None: it is saved."""
         from dff.errors import UsageError
-        from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
+        from dff.query.shown import ClickQuery, Patch, PatchQuery, parse_click
         from dff.query.text import TextQuery
         from dff.query.threshold import parse_threshold
 
@@ -205,8 +206,8 @@ class Query:
             return TextQuery(self.text, negatives, self.temperature, threshold, self.teacher)
         if given[0] == "--click":
             return ClickQuery(
-                tuple(map(Click.parse, self.click)),
-                tuple(map(Click.parse, self.click_negative)),
+                tuple(map(parse_click, self.click)),
+                tuple(map(parse_click, self.click_negative)),
                 not self.alike,
                 self.teacher,
                 threshold,

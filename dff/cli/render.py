@@ -132,14 +132,12 @@ class Render:
     def _edited(self, ranks: Ranks) -> tuple[Scene, list[CompiledEdits | None], list[str]]:
         """The scene, and for each picture of a frame its edits and their identity."""
         from dff.data.sharding import choose_device
-        from dff.edited_config import edit_files, edit_trust
+        from dff.edited_config import all_documents
         from dff.errors import notice_in_one_line
-        from dff.scene import load, read_config
+        from dff.scene import load
         from dff.stacked_documents import StackedDocuments
 
-        model = read_config(self.load_config).pipeline.model
-        documents = (*edit_files(model), *self.edits)
-        trusted = (*edit_trust(model), *self.trust)
+        documents, trusted = all_documents(self.load_config, self.edits, self.trust)
         if self.side_by_side and not documents:
             raise UsageError("--side-by-side shows before and after: give --edits too")
         each = [(path,) for path in documents] if self.side_by_side else [documents]

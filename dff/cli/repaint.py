@@ -117,7 +117,7 @@ class Repaint:
     def _query(self) -> TextQuery | ClickQuery | None:
         """What selects, checked before anything is loaded; None: it is saved."""
         from dff.errors import UsageError
-        from dff.query.shown import Click, ClickQuery
+        from dff.query.shown import ClickQuery, parse_click
         from dff.query.text import TextQuery
 
         asked = {
@@ -134,5 +134,5 @@ class Repaint:
         if self.text or self.negative:
             return TextQuery(self.text, self.negative)
         if self.click:
-            return ClickQuery(tuple(map(Click.parse, self.click)), ())
+            return ClickQuery(tuple(map(parse_click, self.click)), ())
         return None

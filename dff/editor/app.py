@@ -151,12 +151,25 @@ class Editor:
         button.on_click(lambda event: self.do(action, event.client))
 
     def on_change(self, handle: Any, action: Callable[[Any], object]) -> None:
-        """Do something with an element's value when a person changes it, not the program."""
+        """Do something with an element's value when a person changes it, not the program.
+
+        While a slider is dragged, values that wait to be acted on give way to later ones.
+        """
+        waiting: list[Any] = []
 
         def changed(event: Any) -> None:
-            if event.client is not None:
-                value = handle.value
-                self.do(lambda: action(value), event.client)
+            if event.client is None:
+                return
+            value = handle.value
+            waiting.append(event)
+
+            def act() -> None:
+                latest = waiting[-1] is event
+                waiting.remove(event)
+                if latest:
+                    action(value)
+
+            self.do(act, event.client)
 
         handle.on_update(changed)
 

@@ -4,7 +4,7 @@ Nothing here trains, renders, queries a teacher or opens a window, and a documen
 operations and colour functions are known by name.
 """
 
-from dff.edits.apply import apply_edits, apply_operations
+from dff.edits.apply import apply_operations
 from dff.edits.autosave import Autosave
 from dff.edits.colour import COLOUR_FUNCTIONS, hsv_to_rgb, recolour, rgb_to_hsv
 from dff.edits.document import EditDocument, EditStep
@@ -71,7 +71,6 @@ __all__ = [
     "Tint",
     "Transform",
     "ValueScale",
-    "apply_edits",
     "apply_operations",
     "hsv_to_rgb",
     "load_document",

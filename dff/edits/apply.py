@@ -14,7 +14,6 @@ from torch import Tensor
 
 from dff.edits.colour import recolour
 from dff.edits.operations import Delete, Extract, Opacity, Recolor
-from dff.rendering import alphas_from_density
 
 Alphas = Float[Tensor, "*batch samples 1"]
 Colours = Float[Tensor, "*batch samples 3"]
@@ -68,18 +67,3 @@ def apply_operations(
             mixed = (1 - m) * rgb + m * recolour(rgb, operation)
             rgb = torch.where(m > 0, mixed, rgb)
     return alphas, rgb
-
-
-def apply_edits(
-    density: Alphas,
-    deltas: Alphas,
-    rgb: Colours,
-    operations: Sequence[SampleOperation],
-    masks: Sequence[Mask | None],
-) -> tuple[Alphas, Colours]:
-    """As `apply_operations`, from density and sample lengths.
-
-    Alphas are returned, not densities: the way back through a logarithm would lose what is nearly
-    opaque, and the renderer needs alphas anyway.
-    """
-    return apply_operations(alphas_from_density(density, deltas), rgb, operations, masks)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dff.edits.document import EditDocument, EditStep
-from dff.edits.reading import MAX_BYTES, read_data
+from dff.edits.reading import read_data, readable
 from dff.edits.stack import EditStack, Moment
 from dff.edits.storage import load_document
 from dff.errors import DffError
@@ -54,9 +54,9 @@ class Autosave:
         if not self._settled and self.file.exists():
             self._put_aside("old", "was left by an earlier run")
         stack = work if isinstance(work, EditStack) else EditStack(work)
-        content = _packed(stack.moments, stack.now)
-        if len(content) > MAX_BYTES:
-            content = _packed((Moment(stack.document, ""),), 0)
+        content = _packed(stack.moments, stack.now) or _packed((Moment(stack.document, ""),), 0)
+        if content is None:
+            raise DffError(f"cannot write {self.file}: the document is too large")
         with atomic_write(self.file) as stream:
             stream.write(content)
         self._settled = True
@@ -113,8 +113,8 @@ class Autosave:
         self._report(f"{self.file.name} {what}: it was put aside as {aside.name}")
 
 
-def _packed(moments: tuple[Moment, ...], now: int) -> bytes:
-    """Each step once, and the moments as lists of numbers of steps."""
+def _packed(moments: tuple[Moment, ...], now: int) -> bytes | None:
+    """Each step once, and the moments as lists of numbers of steps; None where it is too much."""
     first = max(min(now - MAX_MOMENTS // 2, len(moments) - MAX_MOMENTS), 0)
     moments = moments[first : first + MAX_MOMENTS]
     numbers: dict[int, int] = {}
@@ -131,7 +131,8 @@ def _packed(moments: tuple[Moment, ...], now: int) -> bytes:
         ],
         "steps": [step.model_dump(mode="json", exclude_none=True) for step in steps],
     }
-    return json.dumps(data, ensure_ascii=False).encode("utf-8")
+    content = json.dumps(data, ensure_ascii=False).encode("utf-8")
+    return content if readable(data, content) else None
 
 
 def _unpacked(data: Any) -> EditStack:

@@ -30,7 +30,7 @@ from dff.edits.operations import (
     Replace,
     Transform,
 )
-from dff.edits.placement import Frame, Turned
+from dff.edits.placement import Extent, Turned
 from dff.edits.similarity import Similarity
 from dff.selection.refine import SELECTED
 
@@ -227,32 +227,32 @@ def _after(
     operation, part = step.operation, step.part
     if isinstance(operation, Insert):
         assert isinstance(part, Chosen)
-        frame = _frame([_whole(part)], part, points)
-        return layers if frame is None else [*layers, _brought(part, frame, operation, number)]
+        extent = _extent([_whole(part)], part, points)
+        return layers if extent is None else [*layers, _brought(part, extent, operation, number)]
     inside = [found for layer in layers if (found := layer.inside(part, number)) is not None]
     if isinstance(operation, (Extract, Background)):
         return inside
     if not inside:
         return layers
     if isinstance(operation, Duplicate):
-        return [*layers, *_copies(inside, operation, number, _frame(layers, part, points))]
+        return [*layers, *_copies(inside, operation, number, _extent(layers, part, points))]
     if isinstance(operation, (Delete, Transform, Replace)):
         outside = [rest for layer in layers if (rest := layer.outside(part, number)) is not None]
         if step.filling is not None:
             outside = _filled(outside, number, *step.filling)
         if isinstance(operation, Delete):
             return outside
-        frame = _frame(layers, part, points)
-        if frame is None:
+        extent = _extent(layers, part, points)
+        if extent is None:
             return layers
         if isinstance(operation, Transform):
-            similarity = frame.similarity(operation)
+            similarity = extent.similarity(operation)
             if similarity.is_identity:
                 return layers
             return [*outside, *(layer.moved(similarity, number) for layer in inside)]
         assert step.by is not None
-        new = _frame([_whole(step.by)], step.by, points)
-        new_layer = [] if new is None else [_brought(step.by, new, operation, number, frame)]
+        new = _extent([_whole(step.by)], step.by, points)
+        new_layer = [] if new is None else [_brought(step.by, new, operation, number, extent)]
         return [*outside, *new_layer]
     if isinstance(part, Brought):
         act = Act(number, operation, None)
@@ -272,12 +272,12 @@ def _filled(layers: Sequence[Layer], number: int, matter: int, region: Region) -
 
 
 def _copies(
-    parts: Sequence[Layer], operation: Duplicate, number: int, frame: Frame | None
+    parts: Sequence[Layer], operation: Duplicate, number: int, extent: Extent | None
 ) -> list[Layer]:
     """Each placed to the one before as the first is to the original."""
-    if frame is None:
+    if extent is None:
         return []
-    similarity = frame.similarity(operation)
+    similarity = extent.similarity(operation)
     copies, pose = [], similarity
     for _ in range(operation.count):
         copies += [layer.moved(pose, number) for layer in parts]
@@ -291,37 +291,37 @@ def _whole(by: Chosen) -> Layer:
 
 
 def _brought(
-    by: Chosen, frame: Frame, operation: Insert | Replace, number: int, old: Frame | None = None
+    by: Chosen, extent: Extent, operation: Insert | Replace, number: int, old: Extent | None = None
 ) -> Layer:
     """A layer of what is inserted, posed."""
     left = by.values
     act = Act(number, Extract(), by.mask, by.ball_of(by.values))
     layer = Layer(by.matter, (act,), None, frozenset(), by.ball_of(left), left)
-    return layer.moved(_similarity(frame, operation, old), number)
+    return layer.moved(_similarity(extent, operation, old), number)
 
 
-def _similarity(frame: Frame, operation: Turned, old: Frame | None) -> Similarity:
+def _similarity(extent: Extent, operation: Turned, old: Extent | None) -> Similarity:
     """From where something was selected to where it is put."""
     if isinstance(operation, Insert):
-        similarity = frame.similarity(operation)
+        similarity = extent.similarity(operation)
         if operation.at is None:
             return similarity
-        offset = torch.tensor(operation.at, dtype=torch.float64) - frame.pivot(operation)
+        offset = torch.tensor(operation.at, dtype=torch.float64) - extent.pivot(operation)
     else:
         assert old is not None
-        fit = float((old.high - old.low).max() / (frame.high - frame.low).max().clamp_min(1e-9))
+        fit = float((old.high - old.low).max() / (extent.high - extent.low).max().clamp_min(1e-9))
         scaled = operation.model_copy(update={"scale": operation.scale * fit})
-        similarity = frame.similarity(scaled)
-        offset = old.pivot(operation) - frame.pivot(operation)
+        similarity = extent.similarity(scaled)
+        offset = old.pivot(operation) - extent.pivot(operation)
     shift = Similarity(torch.eye(3, dtype=torch.float64), 1.0, offset)
     return shift.after(similarity)
 
 
-def _frame(
+def _extent(
     layers: Sequence[Layer],
     part: Chosen | Brought,
     points: Sequence[Float[Tensor, "n 3"]],
-) -> Frame | None:
+) -> Extent | None:
     """Where what is selected lies now; None when nothing is."""
     found = []
     for layer in layers:
@@ -331,7 +331,7 @@ def _frame(
         there = points[layer.matter][share >= SELECTED]
         found.append(there if layer.pose is None else layer.pose.apply(there))
     together = torch.cat(found) if found else torch.zeros(0, 3)
-    return Frame.of(together) if len(together) else None
+    return Extent.of(together) if len(together) else None
 
 
 def changes_opacity(layers: Sequence[Layer]) -> bool:

@@ -98,7 +98,7 @@ class Placed(Turned):
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class Extent:
     """Where a selection is, in world units.
 
     Attributes:
@@ -111,7 +111,7 @@ class Frame:
     axes: Float[Tensor, "3 3"]
 
     @classmethod
-    def of(cls, points: Float[Tensor, "n 3"]) -> Frame:
+    def of(cls, points: Float[Tensor, "n 3"]) -> Extent:
         """From the surface points that are selected.
 
         A hundredth of them is left out at either end of each axis: a stray one would shift the

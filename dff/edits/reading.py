@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import yaml
 
 from dff.edits import lines
+from dff.edits.document import MAX_STEPS
 from dff.edits.explain import printable
 from dff.errors import DffError
 
@@ -22,6 +23,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 100
 # A thousand steps with matrices or curves have fewer.
 MAX_VALUES = 50_000
+TOO_MANY = f"over {MAX_VALUES} values are too many: a document has at most {MAX_STEPS} steps"
 # Longer ones are no numbers of ours, and converting them takes time that grows with their square.
 MAX_DIGITS = 100
 
@@ -88,6 +90,11 @@ def read_data(path: Path) -> Written:
         raise DffError(f"{name} cannot be read: {printable(str(error))[:200]}") from error
 
 
+def readable(data: Any, content: bytes) -> bool:
+    """Whether plain data, and the bytes it is written as, are small enough to be read again."""
+    return len(content) <= MAX_BYTES and _count(data) <= MAX_VALUES
+
+
 class _At(Exception):
     """Something is wrong in a line."""
 
@@ -131,7 +138,7 @@ def _json(text: str) -> Written:
 
     data = json.loads(text, object_pairs_hook=unique, parse_int=whole)
     if _count(data) > MAX_VALUES:
-        raise ValueError(f"over {MAX_VALUES} values are too many for a document")
+        raise ValueError(TOO_MANY)
     if repeated:
         place = next(place for place in lines.json_places(text) if place.repeated)
         raise _At(f"{str(place.path[-1])[:40]!r} is given twice in one place", place.line)
@@ -162,7 +169,7 @@ def _yaml(text: str) -> Written:
         if depth > MAX_DEPTH:
             raise _At("nested too deeply", line)
         if count > MAX_VALUES:
-            raise _At(f"over {MAX_VALUES} values are too many for a document", line)
+            raise _At(TOO_MANY, line)
     loader = _DocumentLoader(text)
     try:
         node = loader.get_single_node()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from pydantic import (
 from dff.edits.strict import (
     MAX_FILE_NAME,
     FileName,
+    Flag,
     Line,
     Looks,
     Strict,
@@ -25,7 +27,7 @@ from dff.edits.strict import (
     bounded,
     plain_text,
 )
-from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
+from dff.query.shown import ClickQuery, Patch, PatchQuery, parse_click
 from dff.query.text import MAX_PROMPT_LENGTH, TEMPERATURE_RANGE, TextQuery, clean_prompts
 
 # Far more than anybody writes; each text is looked at, and faults are collected.
@@ -63,7 +65,24 @@ Phrases = Annotated[tuple[str, ...], _LOOKS, BeforeValidator(_listed), AfterVali
 Shown = Annotated[tuple[FileName, ...], _LOOKS, BeforeValidator(_listed)]
 
 
-class TextSelection(Strict):
+class Asking(Strict):
+    """What a query selects."""
+
+    @model_validator(mode="after")
+    def _makes_a_query(self) -> Asking:
+        as_value_error(self.query)
+        return self
+
+    @abstractmethod
+    def query(self) -> TextQuery | ClickQuery | PatchQuery:
+        """The query to put to a scene.
+
+        Raises:
+            DffError: it contradicts itself.
+        """
+
+
+class TextSelection(Asking):
     """What a text query selects.
 
     Attributes:
@@ -72,6 +91,8 @@ class TextSelection(Strict):
         threshold: scores at or above it are selected, in [0, 1]; none means Otsu's.
         softness: half the width of the soft rim in units of score, in [0, 0.5]; 0 is a hard cut.
         temperature: divides cosine similarity, in [0.001, 100]; none means the teacher's own.
+        teacher: which of several distilled teachers answers.
+        exact: ask the feature field at every sample of what is selected, not on its rim alone.
     """
 
     text: Annotated[Phrases, _one_or_more(MAX_PROMPT_LENGTH, MAX_LISTED, 1)]
@@ -79,51 +100,46 @@ class TextSelection(Strict):
     threshold: Annotated[float, bounded(0, 1)] | None = None
     softness: Annotated[float, bounded(0, 0.5)] = 0.05
     temperature: Annotated[float, bounded(*TEMPERATURE_RANGE)] | None = None
-
-    @model_validator(mode="after")
-    def _makes_a_query(self) -> TextSelection:
-        as_value_error(self.query)
-        return self
+    teacher: Line | None = None
+    exact: Flag = False
 
     def query(self) -> TextQuery:
         """The query to put to a teacher."""
-        return TextQuery(self.text, self.negative, self.temperature, self.threshold)
+        return TextQuery(self.text, self.negative, self.temperature, self.threshold, self.teacher)
 
 
-class ShownSelection(Strict):
+class ShownSelection(Asking):
     """What selections by showing have in common.
 
     Attributes:
         threshold, softness: as in `TextSelection`; no threshold means the stable one.
         teacher: which of several distilled teachers answers, or ``product``.
+        exact: as in `TextSelection`.
     """
 
     threshold: Annotated[float, bounded(0, 1)] | None = None
     softness: Annotated[float, bounded(0, 0.5)] = 0.0
     teacher: Line | None = None
+    exact: Flag = False
 
 
 class ClickSelection(ShownSelection):
     """What clicks select.
 
     Attributes:
-        click: pixels of the thing, as ``FRAME:x,y``; one may be written without a list.
-        click_negative: pixels that are not of it.
+        click: pixels of the thing, as ``FRAME:x,y``, or points of its surface, as ``x,y,z`` in
+            world units; one may be written without a list.
+        click_negative: the same of what is not of it.
         alike: everything that looks like it, not only what is connected.
     """
 
     click: Annotated[Shown, _one_or_more(MAX_FILE_NAME, MAX_LISTED, 1)]
     click_negative: Annotated[Shown, _one_or_more(MAX_FILE_NAME, MAX_LISTED, 0)] = ()
-    alike: Annotated[bool, Field(strict=True)] = False
-
-    @model_validator(mode="after")
-    def _makes_a_query(self) -> ClickSelection:
-        as_value_error(self.query)
-        return self
+    alike: Flag = False
 
     def query(self) -> ClickQuery:
         """The query to put to a scene."""
-        wanted, unwanted = (tuple(map(Click.parse, c)) for c in (self.click, self.click_negative))
+        wanted, unwanted = (tuple(map(parse_click, c)) for c in (self.click, self.click_negative))
         return ClickQuery(wanted, unwanted, not self.alike, self.teacher, self.threshold)
 
 
@@ -138,11 +154,6 @@ class PatchSelection(ShownSelection):
 
     patch: Annotated[Shown, _one_or_more(MAX_FILE_NAME, MAX_LISTED, 1)]
     patch_negative: Annotated[Shown, _one_or_more(MAX_FILE_NAME, MAX_LISTED, 0)] = ()
-
-    @model_validator(mode="after")
-    def _makes_a_query(self) -> PatchSelection:
-        as_value_error(self.query)
-        return self
 
     def query(self) -> PatchQuery:
         """The query to put to a scene."""

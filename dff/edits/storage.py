@@ -85,16 +85,19 @@ def save_document(document: EditDocument, path: Path | str) -> None:
         DffError: when the file cannot be written, or would be over 1 MB.
     """
     path = Path(path)
-    data = document.model_dump(mode="json", exclude_none=True)
-    if path.suffix.lower() == ".json":
-        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-    content = text.encode("utf-8")
+    content = document_text(document, path).encode("utf-8")
     if len(content) > MAX_BYTES:
         raise DffError(f"{path.name} would be over {MAX_BYTES // 10**6} MB: too large to be read")
     with atomic_write(path) as stream:
         stream.write(content)
+
+
+def document_text(document: EditDocument, path: Path) -> str:
+    """What the file of a document holds: JSON (``.json``) or YAML (any other name)."""
+    data = document.model_dump(mode="json", exclude_none=True)
+    if path.suffix.lower() == ".json":
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import torch
 
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
@@ -87,6 +85,7 @@ def export_scene(
     options: ExportOptions,
     edits: CompiledEdits | None = None,
     steps: Sequence[int] = (),
+    on_share: Callable[[float], object] = lambda share: None,
 ) -> str:
     """Write a scene.
 
@@ -95,6 +94,7 @@ def export_scene(
         options: what to write.
         edits: what is changed.
         steps: the numbers of its steps, which points keep; 1, 2, ... where there are none.
+        on_share: told the share of the pictures that is rendered; what it raises ends the work.
 
     Returns:
         What was written, in a sentence.
@@ -104,12 +104,12 @@ def export_scene(
     """
     options.check()
     kind = options.kind
-    frame = frame_of(scene)
+    frame = Frame.of(scene.model.field)
     resolution = (options.resolution or RESOLUTION[kind]) * (2 if frame.contracted else 1)
     background = kind != "mesh" if options.background is None else options.background
     parsed = scene.pipeline.datamanager.train_dataparser_outputs
     there = Coordinates.of_capture(parsed) if options.scale == "capture" else None
-    views = render_views(scene, edits, steps, options.rays)
+    views = render_views(scene, edits, steps, options.rays, on_share)
     before = options.path.exists()
     if kind == "mesh":
         mesh = surface_mesh(views, frame, resolution, background)
@@ -124,9 +124,3 @@ def export_scene(
             counted = f"{write_points(options.path, points):,} points"
     replaced = " (the file that was there is replaced)" if before else ""
     return f"{counted} in {options.path}{replaced}"
-
-
-def frame_of(scene: Scene) -> Frame:
-    """Where the scene's unit cube lies; scenes without features have one too."""
-    box = scene.model.scene_box.aabb.detach().float().cpu()
-    return Frame(torch.as_tensor(box), not scene.model.config.disable_scene_contraction)

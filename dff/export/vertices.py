@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dff.export.points import SurfacePoints
-from dff.selection.point_cloud import checked_suffix, colour_bytes, write_vertices
+from dff.selection.point_cloud import checked_suffix, colour_bytes, filled, write_vertices
 
 _VERTEX = np.dtype(
     [
@@ -35,11 +35,6 @@ def write_points(path: Path, points: SurfacePoints) -> int:
         DffError: another suffix, or the file cannot be written.
     """
     checked_suffix(path, (".ply",), "a point cloud")
-    vertices = np.empty(len(points), _VERTEX)
-    columns = [points.positions, points.normals]
-    for column, name in enumerate(("x", "y", "z", "nx", "ny", "nz")):
-        vertices[name] = columns[column // 3][:, column % 3].numpy()
-    for column, name in enumerate(("red", "green", "blue")):
-        vertices[name] = colour_bytes(points.rgb)[:, column]
-    vertices["step"] = points.step.numpy()
-    return write_vertices(path, vertices)
+    places, normals = points.positions.numpy(), points.normals.numpy()
+    colours, steps = colour_bytes(points.rgb), points.step.numpy()
+    return write_vertices(path, filled(_VERTEX, places, normals, colours, steps))

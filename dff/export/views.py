@@ -8,7 +8,7 @@ closed form.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,6 +127,7 @@ def render_views(
     edits: CompiledEdits | None = None,
     steps: Sequence[int] = (),
     rays: int = 1_000_000,
+    on_share: Callable[[float], object] = lambda share: None,
 ) -> list[PinholeView]:
     """Render the training cameras, with a progress bar.
 
@@ -136,6 +137,7 @@ def render_views(
         steps: numbers to give the edits' operations; 1, 2, ... where there are none.
         rays: about how many in all, at least one picture's; the pictures are made smaller and, once
             they are very small, fewer.
+        on_share: told the share of the pictures that is done; what it raises ends the work.
 
     Raises:
         DffError: no picture shows a surface: the edits leave nothing.
@@ -143,7 +145,8 @@ def render_views(
     cameras = scene.training_cameras
     chosen, scale = spread_rays(cameras, rays)
     views = []
-    for index in track(chosen, description="Rendering"):
+    for number, index in enumerate(track(chosen, description="Rendering")):
+        on_share(number / len(chosen))
         camera = rescaled(pinhole(cameras[index : index + 1]), scale)
         views.append(_view(scene, camera, edits, steps))
     if not any(bool(view.there.any()) for view in views):

@@ -59,7 +59,7 @@ class FeatureField(nn.Module):
         grid: its hash grid.
         hidden_dim: width of the MLP and of ``h``.
         contracted: contract unbounded space into a cube; otherwise the scene box alone counts.
-        implementation: ``tcnn`` or ``torch``.
+        implementation: see `dff.fields.blocks`.
     """
 
     aabb: Tensor

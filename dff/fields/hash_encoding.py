@@ -34,11 +34,14 @@ class GridShape:
         resolutions: cells along one side, per level, coarse to fine.
         log2_table_size: log2 of the entries per level.
         features: values per entry.
+        all_hashed: every level has a table of full size, as in nerfstudio's own torch version;
+            otherwise levels that fit are dense.
     """
 
     resolutions: tuple[int, ...]
     log2_table_size: int
     features: int
+    all_hashed: bool = False
 
     @classmethod
     def geometric(
@@ -63,7 +66,7 @@ class GridShape:
 
     def is_dense(self, level: int) -> bool:
         """Whether every vertex of the level has an entry of its own."""
-        return (self.resolutions[level] + 1) ** 3 <= self.table_size
+        return not self.all_hashed and (self.resolutions[level] + 1) ** 3 <= self.table_size
 
     def entries(self, level: int) -> int:
         """Entries the level needs: its vertices when dense, else the table size."""

@@ -21,7 +21,7 @@ class ProposalField(nn.Module):
         hidden_dim: width of the MLP.
         prior: initial density, which the network's output multiplies.
         contracted: contract unbounded space into a cube; otherwise the scene box alone counts.
-        implementation: ``tcnn`` or ``torch``.
+        implementation: see `dff.fields.blocks`.
     """
 
     aabb: Tensor

@@ -13,7 +13,7 @@ from nerfstudio.field_components.field_heads import FieldHeadNames
 from nerfstudio.fields.base_field import Field, get_normalized_directions
 from torch import Tensor, nn
 
-from dff.fields.blocks import ResolvedImplementation, grid_encoding, mlp
+from dff.fields.blocks import ResolvedImplementation, grid_encoding, layout_of, mlp
 from dff.fields.contraction import to_unit_cube
 from dff.fields.hash_encoding import GridShape
 from dff.fields.visibility import DensityPrior
@@ -45,7 +45,7 @@ class RadianceField(Field):
         shape: sizes.
         prior: initial density, which the network's output multiplies.
         contracted: contract unbounded space into a cube; otherwise the scene box alone counts.
-        implementation: ``tcnn`` or ``torch``.
+        implementation: see `dff.fields.blocks`.
     """
 
     aabb: Tensor
@@ -68,7 +68,7 @@ class RadianceField(Field):
         self.density_mlp = mlp(
             shape.grid.out_dim, shape.hidden_dim, 1 + shape.geometry_dim, 1, implementation
         )
-        self.direction_encoding = SHEncoding(levels=4, implementation=implementation)
+        self.direction_encoding = SHEncoding(levels=4, implementation=layout_of(implementation))
         self.colour_mlp = mlp(
             16 + shape.geometry_dim + shape.appearance_dim,
             shape.hidden_dim,

@@ -89,6 +89,7 @@ class Canvas:
     def digest(self) -> str:
         """Hash of what is selected."""
         digest = hashlib.sha256(self.selection.values.numpy().tobytes())
+        digest.update(self.selection.settled.numpy().tobytes())
         exact = self.selection.exact
         if exact is not None:
             digest.update(f"{exact.threshold} {exact.softness}".encode())

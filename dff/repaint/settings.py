@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, get_args, get_type_hints
 
 from dff.errors import DffError
 
@@ -13,37 +13,57 @@ BLOCK = 8
 
 
 @dataclass(frozen=True)
+class Within:
+    """The range of an option, both ends included."""
+
+    low: float
+    high: float
+
+
+def check_ranges(prefix: str, settings: object) -> None:
+    """Refuse options out of their range.
+
+    Args:
+        prefix: of their names on the command line, as ``--training``.
+        settings: a dataclass, in which a number with a range is ``Annotated[..., Within(...)]``.
+
+    Raises:
+        DffError: naming the option and its range.
+    """
+    for name, hint in get_type_hints(type(settings), include_extras=True).items():
+        for limits in get_args(hint)[1:]:
+            if isinstance(limits, Within):
+                value = getattr(settings, name)
+                if not limits.low <= value <= limits.high:
+                    option = f"{prefix}.{name.replace('_', '-')}"
+                    raise DffError(
+                        f"{option} must be from {limits.low:g} to {limits.high:g}, not {value:g}"
+                    )
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """How the paint is trained."""
 
-    steps: int = 300
+    steps: Annotated[int, Within(1, 1_000_000)] = 300
     """Steps in all."""
-    learning_rate: float = 0.01
+    learning_rate: Annotated[float, Within(1e-6, 1.0)] = 0.01
     """Of the texture at the first step; a tenth of it for the copy of the colour network. Both fall
     to a tenth until the last step."""
     texture: bool = True
     """Train a small hash grid of colour offsets too; without it, the colour network alone."""
-    preserve: float = 1.0
+    preserve: Annotated[float, Within(0.0, 1e6)] = 1.0
     """Weight of the loss that keeps the surroundings where they share pixels with the selection."""
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**63 - 1)] = 0
     """Of every random choice."""
-    save_every: int = 25
+    save_every: Annotated[int, Within(1, 1_000_000)] = 25
     """Steps between saves: what a run that is killed can lose."""
-    preview_every: int = 50
+    preview_every: Annotated[int, Within(0, 1_000_000)] = 50
     """Steps between preview pictures (before | now); 0 writes none."""
 
     def validate(self) -> None:
-        """Refuse what is out of range.
-
-        Raises:
-            DffError: naming the option and its range.
-        """
-        check("--training.steps", self.steps, 1, 1_000_000)
-        check("--training.learning-rate", self.learning_rate, 1e-6, 1.0)
-        check("--training.preserve", self.preserve, 0.0, 1e6)
-        check("--training.seed", self.seed, 0, 2**63 - 1)
-        check("--training.save-every", self.save_every, 1, 1_000_000)
-        check("--training.preview-every", self.preview_every, 0, 1_000_000)
+        """See `check_ranges`."""
+        check_ranges("--training", self)
 
     def rate(self, step: int) -> float:
         """Learning rate of the texture: ``rate * 0.1 ** (step / steps)``."""
@@ -67,22 +87,16 @@ class TowerOptions:
 class PatchSettings:
     """What CLIP is shown."""
 
-    cameras: int = 32
+    cameras: Annotated[int, Within(1, 10_000)] = 32
     """Random cameras around the selection, each rendered once and then kept."""
-    size: int = 112
+    size: Annotated[int, Within(8, 2048)] = 112
     """Pixels along each side of what they see."""
-    augmentations: int = 4
+    augmentations: Annotated[int, Within(1, 1024)] = 4
     """Crops, with perspective and with other backgrounds, that CLIP sees in a step."""
 
     def validate(self) -> None:
-        """Refuse what is out of range.
-
-        Raises:
-            DffError: naming the option and its range.
-        """
-        check("--patches.cameras", self.cameras, 1, 10_000)
-        check("--patches.size", self.size, 8, 2048)
-        check("--patches.augmentations", self.augmentations, 1, 1024)
+        """See `check_ranges`."""
+        check_ranges("--patches", self)
 
 
 @dataclass(frozen=True)
@@ -91,41 +105,21 @@ class EditorOptions:
 
     model: str = "timbrooks/instruct-pix2pix"
     """Repository on the Hugging Face hub, or a folder with the pipeline in it."""
-    guidance_scale: float = 7.5
+    guidance_scale: Annotated[float, Within(0.0, 100.0)] = 7.5
     """How much the words count."""
-    image_guidance_scale: float = 1.5
+    image_guidance_scale: Annotated[float, Within(1.0, 100.0)] = 1.5
     """How much the picture as it was counts; at least 1."""
-    num_inference_steps: int = 20
+    num_inference_steps: Annotated[int, Within(1, 1000)] = 20
     """Denoising steps for each picture."""
-    every: int = 10
+    every: Annotated[int, Within(1, 1_000_000)] = 10
     """Steps of training after which one more picture is edited."""
-    views: int = 20
+    views: Annotated[int, Within(1, 100_000)] = 20
     """Training views that take part, spread evenly over those with the selection in the frame."""
-    size: int = 512
+    size: Annotated[int, Within(BLOCK, 4096)] = 512
     """Pixels of the longer side of the pictures."""
-    rays: int = 4096
+    rays: Annotated[int, Within(1, 1 << 24)] = 4096
     """Pixels that are compared in a step."""
 
     def validate(self) -> None:
-        """Refuse what is out of range.
-
-        Raises:
-            DffError: naming the option and its range.
-        """
-        check("--editor.guidance-scale", self.guidance_scale, 0.0, 100.0)
-        check("--editor.image-guidance-scale", self.image_guidance_scale, 1.0, 100.0)
-        check("--editor.num-inference-steps", self.num_inference_steps, 1, 1000)
-        check("--editor.every", self.every, 1, 1_000_000)
-        check("--editor.views", self.views, 1, 100_000)
-        check("--editor.size", self.size, BLOCK, 4096)
-        check("--editor.rays", self.rays, 1, 1 << 24)
-
-
-def check(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number out of its range.
-
-    Raises:
-        DffError: naming the option and its range.
-    """
-    if not math.isfinite(value) or not low <= value <= high:
-        raise DffError(f"{name} must be from {low:g} to {high:g}, not {value:g}")
+        """See `check_ranges`."""
+        check_ranges("--editor", self)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dff.fields.contraction import to_unit_cube, uncontract
 from dff.fields.feature_field import FeatureField
+from dff.fields.radiance_field import RadianceField
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,8 @@ class Frame:
     contracted: bool
 
     @classmethod
-    def of(cls, field: FeatureField) -> Frame:
-        """Of a scene's feature field."""
+    def of(cls, field: FeatureField | RadianceField) -> Frame:
+        """Of any field of a scene: all of them divide the same cube."""
         return cls(field.aabb.detach().float().cpu(), field.contracted)
 
     def unit(self, world: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:

@@ -72,14 +72,23 @@ def write_point_cloud(path: Path, selection: Selection) -> int:
     """
     checked_suffix(path, (".ply",), "a point cloud")
     chosen = selected_voxels(selection)
-    vertices = np.empty(len(chosen), _VERTEX)
-    for column, name in enumerate(("x", "y", "z")):
-        vertices[name] = selection.grid.points[chosen, column].numpy()
-    colours = colour_bytes(selection.grid.rgb[chosen])
-    for column, name in enumerate(("red", "green", "blue")):
-        vertices[name] = colours[:, column]
-    vertices["selection"] = selection.values[chosen].numpy()
-    return write_vertices(path, vertices)
+    grid = selection.grid
+    colours, values = colour_bytes(grid.rgb[chosen]), selection.values[chosen].numpy()
+    return write_vertices(path, filled(_VERTEX, grid.points[chosen].numpy(), colours, values))
+
+
+def filled(layout: np.dtype, *parts: np.ndarray) -> np.ndarray:
+    """A table whose columns are those of several arrays, one after the other.
+
+    Args:
+        layout: names and types of the columns.
+        parts: (n, k) or, for a single column, (n,).
+    """
+    table = np.empty(len(parts[0]), layout)
+    columns = [column for part in parts for column in part.reshape(len(part), -1).T]
+    for name, column in zip(layout.names or (), columns, strict=True):
+        table[name] = column
+    return table
 
 
 def write_vertices(path: Path, vertices: np.ndarray) -> int:

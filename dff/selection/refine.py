@@ -60,7 +60,10 @@ def largest_components(grid: SurfaceGrid, values: Values, keep: int = 1) -> Valu
 
 
 def components_of(grid: SurfaceGrid, values: Values, voxels: Sequence[int]) -> Values:
-    """Only the components that hold one of the given voxels."""
+    """Only the components of what is selected that hold one of the given voxels.
+
+    A voxel that is not selected keeps nothing.
+    """
     number = grid.components(values >= SELECTED)
     wanted = number[list(voxels)]
     kept = torch.isin(number, wanted[wanted >= 0])
@@ -91,6 +94,9 @@ def fill_holes(grid: SurfaceGrid, values: Values, share: float = 0.1) -> Values:
         grid: the voxels.
         values: soft mask.
         share: in [0, 1].
+
+    Raises:
+        DffError: ``share`` is out of range.
     """
     if not 0.0 <= share <= 1.0:
         raise DffError(f"the largest share of a hole must be from 0 to 1, not {share}")

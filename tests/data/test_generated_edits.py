@@ -23,7 +23,7 @@ from dff.data.generated.edited import (
     still,
 )
 from dff.data.generated.layout import footprint
-from dff.data.generated.render import View, _Stage, render_views
+from dff.data.generated.render import Stage, View, render_views
 from dff.data.generated.scene import SceneSettings, plan_scene
 from dff.edits.colour import shift_hue
 from dff.edits.similarity import Similarity
@@ -195,13 +195,13 @@ def test_under_a_thing_the_shadow_around_it_goes_on(description, cameras):
     low = min(description.objects, key=lambda thing: thing.geometry().vertices[:, 2].max())
     edit = TrueEdit.delete(description, low.instance)
     origin, directions = cameras[-1].rays()
-    world = _Stage(edit.after)
-    lit = world._shade(origin, directions, 0)
-    kept = _KeptLight(edit, cameras)._shade(origin, directions, 0)
-    hits = world._caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
-    table = world._caster.geometry.face_owner[hits.face] == 0
+    world = Stage(edit.after)
+    lit = world.shade(origin, directions, 0)
+    kept = _KeptLight(edit, cameras).shade(origin, directions, 0)
+    hits = world.caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
+    table = world.caster.geometry.face_owner[hits.face] == 0
     points = origin + hits.distance[:, None] * directions
-    shown = seen_from(_Stage(description)._caster, points - _BEFORE * directions, cameras)
+    shown = seen_from(Stage(description).caster, points - _BEFORE * directions, cameras)
     hidden, around = np.flatnonzero(table & ~shown), np.flatnonzero(table & shown)
     assert len(hidden) > 5
     expected = []
@@ -221,7 +221,7 @@ def test_what_no_photo_shows_is_lit_as_in_the_edited_world(description, cameras)
 
 
 def test_a_camera_sees_what_its_rays_hit_and_nothing_behind(description, cameras):
-    caster = _Stage(description)._caster
+    caster = Stage(description).caster
     camera, other = cameras[0], cameras[4]
     origin, directions = camera.rays()
     distance = caster.first_hits(np.broadcast_to(origin, directions.shape), directions).distance

@@ -73,6 +73,8 @@ own_selections = st.one_of(
         threshold=st.none() | share,
         softness=st.floats(0, 0.5),
         temperature=st.none() | st.floats(1e-3, 100),
+        teacher=names,
+        exact=flags,
     ),
     st.builds(
         sel.ClickSelection,
@@ -80,6 +82,7 @@ own_selections = st.one_of(
         click_negative=st.just(()) | st.just(("IMG_3:1,2",)),
         alike=flags,
         teacher=names,
+        exact=flags,
     ),
     st.builds(
         sel.PatchSelection,

@@ -13,9 +13,9 @@ from dff.edits import (
     HueShift,
     Opacity,
     SetColor,
-    apply_edits,
     apply_operations,
 )
+from dff.rendering import alphas_from_density
 
 OPERATIONS = [Delete(), Extract(), Opacity(factor=0.3), HueShift(degrees=90)]
 seeds = st.integers(0, 10_000)
@@ -30,6 +30,10 @@ def samples(seed: int, rays: int = 3, count: int = 7):
     return density, deltas, rgb, mask
 
 
+def edited(density, deltas, rgb, operations, masks):
+    return apply_operations(alphas_from_density(density, deltas), rgb, operations, masks)
+
+
 @given(seeds)
 def test_alphas_and_formulas_in_float64(seed):
     density, deltas, rgb, mask = (t.double() for t in samples(seed))
@@ -41,11 +45,11 @@ def test_alphas_and_formulas_in_float64(seed):
         "opacity": (alpha * ((1 - m) + 0.3 * m), rgb),
     }
     for operation in OPERATIONS[:3]:
-        got = apply_edits(density, deltas, rgb, [operation], [mask])
+        got = edited(density, deltas, rgb, [operation], [mask])
         for mine, theirs in zip(got, expected[operation.type], strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
     paint = SetColor(color=(0.2, 0.4, 0.6))
-    _, colours = apply_edits(density, deltas, rgb, [paint], [mask])
+    _, colours = edited(density, deltas, rgb, [paint], [mask])
     target = rgb.amax(-1, keepdim=True) * torch.tensor([0.2, 0.4, 0.6])
     torch.testing.assert_close(colours, (1 - m) * rgb + m * target)
 
@@ -53,9 +57,9 @@ def test_alphas_and_formulas_in_float64(seed):
 @given(seeds)
 def test_delete_and_extract_share_the_alpha(seed):
     density, deltas, rgb, mask = samples(seed)
-    whole, _ = apply_edits(density, deltas, rgb, [], [])
-    rest, _ = apply_edits(density, deltas, rgb, [Delete()], [mask])
-    part, _ = apply_edits(density, deltas, rgb, [Extract()], [mask])
+    whole, _ = edited(density, deltas, rgb, [], [])
+    rest, _ = edited(density, deltas, rgb, [Delete()], [mask])
+    part, _ = edited(density, deltas, rgb, [Extract()], [mask])
     torch.testing.assert_close(rest + part, whole, rtol=1e-6, atol=1e-7)
 
 
@@ -63,10 +67,10 @@ def test_delete_and_extract_share_the_alpha(seed):
 @given(seed=seeds)
 def test_what_selects_nothing_leaves_every_bit(operation, seed):
     density, deltas, rgb, mask = samples(seed)
-    alphas, colours = apply_edits(density, deltas, rgb, [], [])
+    alphas, colours = edited(density, deltas, rgb, [], [])
     nothing = torch.ones_like(mask) if operation.type == "extract" else torch.zeros_like(mask)
     for masks in ([None], [nothing]):
-        got_alphas, got_colours = apply_edits(density, deltas, rgb, [operation], masks)
+        got_alphas, got_colours = edited(density, deltas, rgb, [operation], masks)
         assert torch.equal(got_alphas, alphas)
         assert torch.equal(got_colours, colours)
 
@@ -74,15 +78,13 @@ def test_what_selects_nothing_leaves_every_bit(operation, seed):
 @given(seeds)
 def test_recolouring_leaves_every_bit_outside_the_mask(seed):
     density, deltas, rgb, mask = samples(seed)
-    _, colours = apply_edits(density, deltas, rgb, [HueShift(degrees=90)], [mask])
+    _, colours = edited(density, deltas, rgb, [HueShift(degrees=90)], [mask])
     assert torch.equal(colours[mask == 0], rgb[mask == 0])
 
 
 def test_a_mask_of_one_deletes_exactly_at_any_density():
     density = torch.tensor([0.0, 1.0, 1e8, float("inf")])[:, None]
-    alphas, _ = apply_edits(
-        density, torch.ones(4, 1), torch.rand(4, 3), [Delete()], [torch.ones(4)]
-    )
+    alphas, _ = edited(density, torch.ones(4, 1), torch.rand(4, 3), [Delete()], [torch.ones(4)])
     assert torch.equal(alphas, torch.zeros(4, 1))
 
 
@@ -91,8 +93,8 @@ def test_a_mask_of_one_deletes_exactly_at_any_density():
 def test_hard_delete_and_extract_are_idempotent(operation, seed):
     density, deltas, rgb, mask = samples(seed)
     hard = (mask > 0.5).float()
-    once = apply_edits(density, deltas, rgb, [operation], [hard])
-    twice = apply_edits(density, deltas, rgb, [operation] * 2, [hard] * 2)
+    once = edited(density, deltas, rgb, [operation], [hard])
+    twice = edited(density, deltas, rgb, [operation] * 2, [hard] * 2)
     assert torch.equal(once[0], twice[0])
     assert torch.equal(once[1], twice[1])
 
@@ -100,7 +102,7 @@ def test_hard_delete_and_extract_are_idempotent(operation, seed):
 @given(seeds)
 def test_steps_act_in_the_order_of_the_document(seed):
     density, deltas, rgb, mask = samples(seed)
-    alphas, _ = apply_edits(density, deltas, rgb, [], [])
+    alphas, _ = edited(density, deltas, rgb, [], [])
     steps = [SetColor(color=(1.0, 0.0, 0.0)), Delete(), HueShift(degrees=120)]
     masks = [mask, mask.flip(-1), torch.ones_like(mask)]
     one_by_one = (alphas, rgb)
@@ -121,7 +123,7 @@ def test_the_callers_tensors_are_left_alone_and_gradients_flow():
     copies = [t.clone() for t in (density, deltas, rgb, mask)]
     rgb.requires_grad_()
     density.requires_grad_()
-    alphas, colours = apply_edits(density, deltas, rgb, OPERATIONS, [mask] * 4)
+    alphas, colours = edited(density, deltas, rgb, OPERATIONS, [mask] * 4)
     for tensor, copy in zip((density, deltas, rgb, mask), copies, strict=True):
         assert torch.equal(tensor.detach(), copy)
     (alphas.sum() + colours.sum()).backward()

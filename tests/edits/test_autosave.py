@@ -82,6 +82,25 @@ def test_recovered_work_is_written_on(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [again.file.name]
 
 
+def test_a_history_that_is_too_long_to_be_read_again_is_left_out(tmp_path):
+    stack = EditStack(document(*(f"thing {n}" for n in range(900))))
+    for _ in range(60):
+        stack.toggle(0)
+    autosave = Autosave(tmp_path / "edits.yml")
+    autosave.save(stack)
+    found = Autosave(tmp_path / "edits.yml").recover_history()
+    assert found is not None
+    assert found.document == stack.document
+    assert found.undoable is None
+    while stack.now > 30:
+        stack.undo()
+    stack.toggle(1)
+    autosave.save(stack)
+    found = Autosave(tmp_path / "edits.yml").recover_history()
+    assert found is not None
+    assert found.undoable == "switch off step 2"
+
+
 @pytest.mark.parametrize(
     "damage", ["cut", "empty", "foreign", "binary", "wrong step", "missing step"]
 )

@@ -22,7 +22,7 @@ from dff.edits.operations import (
     Replace,
     Transform,
 )
-from dff.edits.placement import Frame
+from dff.edits.placement import Extent
 
 COUNT = 12
 POINTS = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(1))
@@ -61,8 +61,8 @@ def naive(steps: list[Step]) -> list[Grain]:
         def copied(grain: Grain, place: np.ndarray, number=number) -> Grain:
             return Grain(grain.matter, grain.voxel, place, grain.brought_by | {number}, grain.marks)
 
-        def frame_of(grains: list[Grain]) -> Frame:
-            return Frame.of(torch.tensor(np.array([g.place for g in grains])))
+        def extent_of(grains: list[Grain]) -> Extent:
+            return Extent.of(torch.tensor(np.array([g.place for g in grains])))
 
         inside = [g for g in grains if is_in(g)]
         if isinstance(operation, Insert):
@@ -72,8 +72,8 @@ def naive(steps: list[Step]) -> list[Grain]:
                 if part.values[k] > 0.5
             ]
             if fresh:
-                frame = frame_of(fresh)
-                offset = np.array(operation.at) - frame.center.numpy()
+                extent = extent_of(fresh)
+                offset = np.array(operation.at) - extent.center.numpy()
                 grains = grains + [copied(g, g.place + offset) for g in fresh]
         elif isinstance(operation, (Extract, Background)):
             grains = inside
@@ -82,7 +82,7 @@ def naive(steps: list[Step]) -> list[Grain]:
         elif isinstance(operation, Delete):
             grains = [g for g in grains if not is_in(g)]
         elif isinstance(operation, (Transform, Duplicate)):
-            similarity = frame_of(inside).similarity(operation)
+            similarity = extent_of(inside).similarity(operation)
             if isinstance(operation, Transform):
                 if similarity.is_identity:
                     continue
@@ -184,7 +184,7 @@ def test_a_replacement_stands_where_the_old_thing_stood_as_large_as_it_was():
     step = Step(Replace(by={"text": "x"}), old, new)
     kept, brought = plan_layers([POINTS, OTHER], [step])
     assert int((kept.left > 0.5).sum()) == COUNT - 6
-    was, now = Frame.of(POINTS[:6]), Frame.of(brought.pose.apply(OTHER.double()))
+    was, now = Extent.of(POINTS[:6]), Extent.of(brought.pose.apply(OTHER.double()))
     torch.testing.assert_close(now.base, was.base, atol=1e-6, rtol=0)
     assert float((now.high - now.low).max()) == pytest.approx(float((was.high - was.low).max()))
 

@@ -1,4 +1,4 @@
-"""Where things are put: similarities and frames against plain float64 arithmetic."""
+"""Where things are put: similarities and extents against plain float64 arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scipy.spatial.transform import Rotation
 
 from dff.edits import Replace, TextSelection, Transform
-from dff.edits.placement import Frame
+from dff.edits.placement import Extent
 from dff.edits.similarity import Similarity, rotation_from_degrees
 
 angles = st.tuples(*[st.floats(-360, 360)] * 3)
@@ -116,7 +116,7 @@ def test_other_matrices_are_refused(matrix, says):
 def test_only_the_identity_is_the_identity():
     eye, zero = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     assert Similarity(eye, 1.0, zero).is_identity
-    assert Frame(-eye[0], eye[0], eye).similarity(Transform()).is_identity
+    assert Extent(-eye[0], eye[0], eye).similarity(Transform()).is_identity
     assert not Similarity(eye, 1.0 + 1e-9, zero).is_identity
     assert not Similarity(eye, 1.0, zero + 1e-12).is_identity
     assert not Similarity(rotation_from_degrees((0, 0, 1e-6)), 1.0, zero).is_identity
@@ -128,35 +128,35 @@ def box_points(size, turn, middle) -> torch.Tensor:
     return torch.cartesian_prod(*lines) @ turn.T + tensor(middle)
 
 
-def test_a_frame_is_where_the_points_are():
+def test_an_extent_is_where_the_points_are():
     turn = rotation_from_degrees((0, 0, 30))
-    frame = Frame.of(box_points((2.0, 0.5, 1.0), turn, (1.0, 2.0, 3.0)))
-    close(frame.center, tensor((1.0, 2.0, 3.0)), 1e-6)
-    close(frame.base, tensor((1.0, 2.0, 2.5)), 1e-6)
+    extent = Extent.of(box_points((2.0, 0.5, 1.0), turn, (1.0, 2.0, 3.0)))
+    close(extent.center, tensor((1.0, 2.0, 3.0)), 1e-6)
+    close(extent.base, tensor((1.0, 2.0, 2.5)), 1e-6)
     # The longest side lies along the turned x axis, then z, then y.
-    close(frame.axes[:, 0], turn[:, 0], 1e-6)
-    close(frame.axes[:, 1], tensor((0.0, 0.0, 1.0)), 1e-6)
-    close(torch.linalg.det(frame.axes), tensor(1.0))
-    close(frame.axes.T @ frame.axes, torch.eye(3, dtype=torch.float64))
+    close(extent.axes[:, 0], turn[:, 0], 1e-6)
+    close(extent.axes[:, 1], tensor((0.0, 0.0, 1.0)), 1e-6)
+    close(torch.linalg.det(extent.axes), tensor(1.0))
+    close(extent.axes.T @ extent.axes, torch.eye(3, dtype=torch.float64))
 
 
 def test_a_stray_point_moves_nothing():
     points = box_points((2.0, 0.5, 1.0), torch.eye(3, dtype=torch.float64), (0, 0, 0))
     stray = torch.cat([points, tensor([[0.0, 0.0, 50.0]])])
-    close(Frame.of(stray).center, Frame.of(points).center, 1e-6)
-    close(Frame.of(stray).high, Frame.of(points).high, 1e-6)
+    close(Extent.of(stray).center, Extent.of(points).center, 1e-6)
+    close(Extent.of(stray).high, Extent.of(points).high, 1e-6)
 
 
 @given(similarities())
-def test_a_frame_goes_with_its_points(similarity):
+def test_an_extent_goes_with_its_points(similarity):
     points = box_points((2.0, 0.5, 1.0), torch.eye(3, dtype=torch.float64), (0.3, 0.1, -0.2))
-    moved = Frame.of(similarity.apply(points))
-    along = moved.axes.T @ similarity.rotation @ Frame.of(points).axes
+    moved = Extent.of(similarity.apply(points))
+    along = moved.axes.T @ similarity.rotation @ Extent.of(points).axes
     # The same axes, but for the sense of each.
     close(along.abs(), torch.eye(3, dtype=torch.float64), 1e-6)
 
 
-FRAME = Frame(
+EXTENT = Extent(
     tensor((1.0, 1.0, 0.0)), tensor((2.0, 3.0, 4.0)), rotation_from_degrees((0.0, 0.0, 90.0))
 )
 
@@ -167,18 +167,18 @@ FRAME = Frame(
 )
 def test_the_pivot_stays_where_it_is(pivot, stays):
     turned = Transform(rotate=(10, 20, 30), scale=2.5, pivot=pivot)
-    close(FRAME.pivot(turned), tensor(stays))
-    close(FRAME.similarity(turned).apply(tensor(stays)), tensor(stays))
+    close(EXTENT.pivot(turned), tensor(stays))
+    close(EXTENT.similarity(turned).apply(tensor(stays)), tensor(stays))
 
 
 def test_world_and_object_axes():
-    middle = FRAME.center
+    middle = EXTENT.center
     shifted = {"translate": (1.0, 0.0, 0.0), "rotate": (90.0, 0.0, 0.0)}
-    world = FRAME.similarity(Transform(**shifted))
+    world = EXTENT.similarity(Transform(**shifted))
     close(world.apply(middle) - middle, tensor((1.0, 0.0, 0.0)))
     close(world.turn(tensor((0.0, 1.0, 0.0))), tensor((0.0, 0.0, 1.0)))
     # The object's first axis is the world's y.
-    own = FRAME.similarity(Transform(**shifted, axes="object"))
+    own = EXTENT.similarity(Transform(**shifted, axes="object"))
     close(own.apply(middle) - middle, tensor((0.0, 1.0, 0.0)))
     close(own.turn(tensor((0.0, 0.0, 1.0))), tensor((1.0, 0.0, 0.0)))
 
@@ -186,14 +186,14 @@ def test_world_and_object_axes():
 @given(similarities())
 def test_a_matrix_is_taken_as_it_is(similarity):
     rows = matrix_of(similarity).tolist()
-    placed = FRAME.similarity(Transform(matrix=rows))
+    placed = EXTENT.similarity(Transform(matrix=rows))
     close(tensor(matrix_of(placed)), tensor(rows), 1e-8)
 
 
 def test_a_matrix_keeps_the_precision_of_its_numbers():
     rows = np.eye(4).tolist()
     rows[0][3] = 123.45678901234
-    assert float(FRAME.similarity(Transform(matrix=rows)).translation[0]) == 123.45678901234
+    assert float(EXTENT.similarity(Transform(matrix=rows)).translation[0]) == 123.45678901234
 
 
 def test_a_matrix_and_parameters_exclude_each_other():
@@ -206,8 +206,8 @@ def test_a_matrix_and_parameters_exclude_each_other():
 
 def test_a_replacement_is_turned_like_everything_else():
     by = TextSelection(text=("apple",))
-    similarity = FRAME.similarity(Replace(by=by, rotate=(0, 0, 90), scale=2.0))
-    close(similarity.apply(FRAME.base), FRAME.base)
+    similarity = EXTENT.similarity(Replace(by=by, rotate=(0, 0, 90), scale=2.0))
+    close(similarity.apply(EXTENT.base), EXTENT.base)
     assert similarity.scale == 2.0
     assert math.isclose(float(torch.linalg.det(similarity.rotation)), 1.0)
 

@@ -25,7 +25,7 @@ from scipy.spatial import KDTree
 from dff.data.generated.cameras import Camera
 from dff.data.generated.description import SceneDescription
 from dff.data.generated.raycast import RayCaster
-from dff.data.generated.render import View, _Stage
+from dff.data.generated.render import Stage, View
 from dff.edits.similarity import Similarity
 
 Array = NDArray[np.float64]
@@ -125,41 +125,42 @@ def render_kept_light(
         yield stage.view(camera, samples)
 
 
-class _KeptLight(_Stage):
+class _KeptLight(Stage):
     """The edited scene, each of whose rays asks for light where its surface was photographed."""
 
     def __init__(self, edit: TrueEdit, photographed: Sequence[Camera]) -> None:
         super().__init__(edit.after)
-        self._before = _Stage(edit.before)
+        self._before = Stage(edit.before)
         self._photographed = photographed
-        self._carried = [(c, c.placing.inverse(), _Stage(c.lit_in)) for c in edit.carried]
+        self._carried = [(c, c.placing.inverse(), Stage(c.lit_in)) for c in edit.carried]
 
-    def _shade(self, origin: Array, directions: Array, sample: int) -> Array:
-        hits = self._caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
+    def shade(self, origin: Array, directions: Array, sample: int) -> Array:
+        """See `Stage.shade`."""
+        hits = self.caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
         hit = hits.face >= 0
         light = np.zeros((len(directions), 3))
         points = origin + hits.distance[hit][:, None] * directions[hit]
         along = directions[hit]
-        owner = self._caster.geometry.face_owner[hits.face[hit]]
+        owner = self.caster.geometry.face_owner[hits.face[hit]]
         found = np.zeros((len(points), 3))
         resting = np.ones(len(points), bool)
         for carried, back, stage in self._carried:
             mine = owner == carried.instance
             there = back.apply(torch.from_numpy(points[mine])).numpy()
             turned = back.turn(torch.from_numpy(along[mine])).numpy()
-            seen = stage._shade(there - _BEFORE * turned, turned, sample)
+            seen = stage.shade(there - _BEFORE * turned, turned, sample)
             found[mine] = np.roll(seen, carried.thirds, axis=1)
             resting &= ~mine
         starts = points - _BEFORE * along
-        shown = resting & seen_from(self._before._caster, starts, self._photographed)
-        found[shown] = self._before._shade(starts[shown], along[shown], sample)
+        shown = resting & seen_from(self._before.caster, starts, self._photographed)
+        found[shown] = self._before.shade(starts[shown], along[shown], sample)
         for one in np.unique(owner[resting & ~shown]):
             there, around = resting & ~shown & (owner == one), shown & (owner == one)
-            world = super()._shade(starts[there], along[there], sample)
+            world = super().shade(starts[there], along[there], sample)
             if around.any():
                 near = np.flatnonzero(around)[nearest(points[there], points[around])]
                 chosen, place = np.unique(near, return_inverse=True)
-                lit = super()._shade(starts[chosen], along[chosen], sample)
+                lit = super().shade(starts[chosen], along[chosen], sample)
                 lit = lit[place.reshape(near.shape)].sum(axis=1)
                 world = world * found[near].sum(axis=1) / np.maximum(lit, 1e-6)
             found[there] = world

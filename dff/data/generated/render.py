@@ -60,22 +60,29 @@ def render_views(
         samples: rays per pixel along each side of it; 2 gives four a pixel.
         progress: called with (views done, views in all) after each.
     """
-    stage = _Stage(description)
+    stage = Stage(description)
     for k, camera in enumerate(cameras):
         yield stage.view(camera, samples)
         if progress is not None:
             progress(k + 1, len(cameras))
 
 
-class _Stage:
-    """A scene ready to be traced: geometry, paint and ambient light of every vertex."""
+class Stage:
+    """A scene ready to be traced: geometry, paint and ambient light of every vertex.
+
+    Args:
+        description: the scene.
+
+    Attributes:
+        caster: traces its geometry, the room's and the table's.
+    """
 
     def __init__(self, description: SceneDescription) -> None:
         self._description = description
         parts = [room(description), table(description)]
         parts += [thing.geometry() for thing in description.objects]
-        self._caster = RayCaster(merge(parts))
-        self._open = self._caster.openness(32, np.random.default_rng(0), reach=2.5)
+        self.caster = RayCaster(merge(parts))
+        self._open = self.caster.openness(32, np.random.default_rng(0), reach=2.5)
         # The room is coarse: its corners must not darken whole walls.
         self._open[: len(parts[0].vertices)] = 0.85
         self._class_of = np.zeros(256, np.uint8)
@@ -90,14 +97,15 @@ class _Stage:
         self._directions = _light_directions(description)
 
     def view(self, camera: Camera, samples: int) -> View:
+        """What a camera sees, with ``samples`` rays per pixel along each side of it."""
         origin, directions = camera.rays()
-        hits = self._caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
-        owner = np.where(hits.face >= 0, self._caster.geometry.face_owner[hits.face], _ROOM_OWNER)
+        hits = self.caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
+        owner = np.where(hits.face >= 0, self.caster.geometry.face_owner[hits.face], _ROOM_OWNER)
         shape = (camera.height, camera.width)
         total = np.zeros((*shape, 3))
         for k in range(samples * samples):
             inside = ((k % samples + 0.5) / samples, (k // samples + 0.5) / samples)
-            total += self._shade(*camera.rays(inside), k).reshape(*shape, 3)
+            total += self.shade(*camera.rays(inside), k).reshape(*shape, 3)
         image = _to_srgb(total / samples**2)
         semantics = np.where(owner == _ROOM_OWNER, BACKGROUND_CLASS, self._class_of[owner])
         return View(
@@ -107,10 +115,10 @@ class _Stage:
             instances=np.maximum(owner, 0).reshape(shape).astype(np.uint8),
         )
 
-    def _shade(self, origin: Array, directions: Array, sample: int) -> Array:
+    def shade(self, origin: Array, directions: Array, sample: int) -> Array:
         """(N, 3) linear RGB seen along rays; samples of a pixel look at different lights."""
-        geometry, light = self._caster.geometry, self._description.light
-        hits = self._caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
+        geometry, light = self.caster.geometry, self._description.light
+        hits = self.caster.first_hits(np.broadcast_to(origin, directions.shape), directions)
         hit = hits.face >= 0
         packed = np.concatenate([geometry.normals, geometry.local, self._open[:, None]], 1)
         values = interpolate(geometry, hits, packed)
@@ -126,7 +134,7 @@ class _Stage:
             facing = np.maximum(normal @ toward, 0.0)
             lit = facing > 0
             rays = np.broadcast_to(toward, point.shape)
-            lit[lit] = ~self._caster.blocked(point[lit], rays[lit])
+            lit[lit] = ~self.caster.blocked(point[lit], rays[lit])
             middle = toward - view
             middle /= np.linalg.norm(middle, axis=1, keepdims=True)
             shine = np.maximum((normal * middle).sum(1), 0.0) ** 60 * gloss
@@ -137,7 +145,7 @@ class _Stage:
 
     def _albedo(self, hits: Hits, local: Array) -> tuple[Array, Array]:
         """Linear albedo (M, 3) and gloss (M,) of the M rays that hit something."""
-        geometry = self._caster.geometry
+        geometry = self.caster.geometry
         face = hits.face[hits.face >= 0]
         owner, part = geometry.face_owner[face], geometry.face_part[face]
         colour, gloss = np.zeros((len(face), 3)), np.zeros(len(face))

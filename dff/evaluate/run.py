@@ -1,0 +1,298 @@
+"""A whole evaluation: every frame scored once and kept, then summed, shown and written.
+
+DIR/frames/IMG_0001.json, DIR/edits.json   numbers as they are found; a later run goes on from them
+DIR/pictures/                              what the report shows
+DIR/metrics.json, DIR/report.html          written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dff.errors import DffError
+from dff.evaluate.asked import SHOWN_WAYS, TEXT_WAYS, Asked, ask_everything
+from dff.evaluate.benchmarks import Benchmark, read_benchmark
+from dff.evaluate.benchmarks.generated import is_generated
+from dff.evaluate.benchmarks.labels import is_labels
+from dff.evaluate.chosen_views import restricted, views_of
+from dff.evaluate.edited_scene import measure_edits
+from dff.evaluate.edits_table import edit_rows, summarise_edits
+from dff.evaluate.frame_scores import FrameScorer
+from dff.evaluate.metrics_file import Metrics, plain, write_metrics
+from dff.evaluate.pictures import load_lpips
+from dff.evaluate.pieces import Found, Shown, write_frame_pictures
+from dff.evaluate.shown import print_tables, write_report
+from dff.evaluate.summary import summarise
+from dff.files import atomic_write, plain_name
+from dff.scene import Scene, View
+
+PARTS = ("views", "labels", *TEXT_WAYS, *SHOWN_WAYS, "edits")
+# Of the kept numbers: another one is scored again.
+_KEPT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What is evaluated, and how.
+
+    Attributes:
+        config: the scene's config.yml.
+        output: folder for what is written.
+        data: labels; None looks beside the photos.
+        format: of the labels, or ``auto``.
+        names: of the values of masks, where the labels do not say.
+        classes: only these.
+        leave_out: images not to score.
+        parts: of `PARTS`.
+        shown: frames with pictures in the report.
+        scale: share of the photos' size at which is rendered.
+    """
+
+    config: Path
+    output: Path
+    data: Path | None = None
+    format: str = "auto"
+    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    parts: tuple[str, ...] = PARTS
+    shown: int = 3
+    scale: float = 1.0
+
+
+def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
+    """Evaluate a scene, or finish an evaluation that was interrupted.
+
+    Args:
+        scene: trained.
+        options: what to do.
+        console: where progress and tables go.
+
+    Returns:
+        The report.
+
+    Raises:
+        DffError: the labels do not fit the scene, or are damaged.
+    """
+    start = time.perf_counter()
+    data = labels_beside(scene) if options.data is None else options.data
+    benchmark, wanted = None, {}
+    if data is not None:
+        benchmark = read_benchmark(data, options.format, options.names)
+        benchmark = restricted(benchmark, options.classes)
+        wanted = views_of(scene, benchmark, options.leave_out)
+    elif options.names or options.classes or options.leave_out:
+        raise DffError("names, classes and images to leave out are of labels: give --data too")
+    notes: list[str] = []
+    if benchmark is None:
+        notes.append("no labels were given: views alone are scored")
+    views = frames_of(scene, benchmark, wanted, options)
+    if not views:
+        raise DffError("there is nothing to score: the scene has no held-out images and no labels")
+    lpips, missing = load_lpips()
+    if missing and "views" in options.parts:
+        notes.append(missing)
+    key = _identity(scene, options, data)
+    with _progress(console) as progress:
+        task = progress.add_task("asking", total=len(views))
+
+        def told(what: str) -> None:
+            progress.update(task, description=what)
+
+        kept = {view.name: read_kept(options.output, view.name, key) for view, _ in views}
+        asked = Asked()
+        if benchmark is not None and scene.model.feature_field is not None:
+            asked = _ask(scene, benchmark, wanted, options, told)
+        elif benchmark is not None:
+            notes.append("this scene was trained without features: its segmentation is not scored")
+        scorer = FrameScorer(
+            scene, asked, benchmark, options.scale, lpips, "views" in options.parts
+        )
+        frames, pictures = [], []
+        spread = _spread(
+            [view.name for view, image in views if image or benchmark is None], options
+        )
+        for view, image in views:
+            told(f"scoring {view.name}")
+            known = kept[view.name]
+            if known is None:
+                numbers, seen = scorer.score(view, image)
+                shown = []
+                if view.name in spread:
+                    folder = options.output / "pictures"
+                    shown = write_frame_pictures(folder, view.name, seen, asked.labels)
+                known = {"numbers": plain(numbers), "pictures": [_portable(s) for s in shown]}
+                keep(options.output, view.name, key, known)
+            frames.append(known["numbers"])
+            pictures += [_shown(options.output, each) for each in known["pictures"]]
+            progress.advance(task)
+        summary = summarise(frames, asked.labels, benchmark.asked if benchmark else ())
+        notes += asked.notes
+        if "edits" in options.parts and benchmark is not None and benchmark.format == "generated":
+            assert data is not None
+            rows, strips = _edits(scene, options, data, key, told)
+            summarise_edits(summary, rows)
+            pictures += strips
+    made = provenance(scene, options, data, benchmark, time.perf_counter() - start)
+    title = f"{options.config.parent.parent.parent.name}/{options.config.parent.name}"
+    found = Found(title, made, summary, frames, pictures, notes)
+    found.details["confusions"] = {
+        name: {"labels": labels, "counts": counts}
+        for name, (labels, counts) in summary.confusions.items()
+    }
+    found.details["frames"] = frames
+    found.details["notes"] = notes
+    write_metrics(Metrics(made, summary.figures, found.details), options.output)
+    report = write_report(found, options.output)
+    print_tables(found, console)
+    return report
+
+
+def labels_beside(scene: Scene) -> Path | None:
+    """Labels that lie with the capture itself: a generated scene's, or a folder ``labels``."""
+    manager = scene.pipeline.datamanager.config
+    data = manager.data or manager.dataparser.data
+    if is_generated(Path(data)):
+        return Path(data)
+    beside = Path(data) / "labels"
+    return beside if beside.is_dir() and is_labels(beside) else None
+
+
+def frames_of(
+    scene: Scene,
+    benchmark: Benchmark | None,
+    wanted: Mapping[str, View],
+    options: EvalOptions,
+) -> list[tuple[View, str | None]]:
+    """The views to score with their names in the benchmark: held-out ones, and labelled ones."""
+    labelled: dict[str, tuple[View, str | None]] = {}
+    if benchmark is not None:
+        found = [(wanted[image], image) for image in benchmark.images if image in wanted]
+        labelled = {view.name: (view, image) for view, image in found}
+    if "views" in options.parts:
+        for view in scene.views():
+            if view.split == "eval":
+                labelled.setdefault(view.name, (view, None))
+    return sorted(labelled.values(), key=lambda pair: pair[0].name)
+
+
+def _ask(
+    scene: Scene,
+    benchmark: Benchmark,
+    wanted: Mapping[str, View],
+    options: EvalOptions,
+    told: Any,
+) -> Asked:
+    """Everything that the options want asked."""
+    import dataclasses
+
+    ways = tuple(part for part in options.parts if part in (*TEXT_WAYS, *SHOWN_WAYS))
+    if "labels" not in options.parts:
+        benchmark = dataclasses.replace(benchmark, label_list=False)
+    return ask_everything(scene, benchmark, wanted, ways, told)
+
+
+def _edits(
+    scene: Scene, options: EvalOptions, data: Path, key: str, told: Any
+) -> tuple[list[dict[str, Any]], list[Shown]]:
+    """Rows of the table of edits, and their pictures; kept when they are done."""
+    known = read_kept(options.output, "edits", key, folder="")
+    if known is None:
+        found = measure_edits(scene, options.config, data, told)
+        rows, shown = edit_rows(found, options.output / "pictures")
+        known = {"numbers": plain(rows), "pictures": [_portable(each) for each in shown]}
+        keep(options.output, "edits", key, known, folder="")
+    return known["numbers"], [_shown(options.output, each) for each in known["pictures"]]
+
+
+def provenance(
+    scene: Scene,
+    options: EvalOptions,
+    data: Path | None,
+    benchmark: Benchmark | None,
+    seconds: float,
+) -> dict[str, Any]:
+    """Where figures come from."""
+    return {
+        "dff": version("dff"),
+        "torch": torch.__version__,
+        "command": " ".join(sys.argv),
+        "options": plain(asdict(options)),
+        "checkpoint": str(scene.checkpoint),
+        "checkpoint_sha256": scene.fingerprint,
+        "teachers": [asdict(record) for record in scene.model.teacher_records],
+        "labels": None if data is None else str(data),
+        "labels_format": None if benchmark is None else benchmark.format,
+        "device": str(scene.model.device),
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+    }
+
+
+def _identity(scene: Scene, options: EvalOptions, data: Path | None) -> str:
+    """Another one of anything that changes a frame's numbers gives another identity."""
+    facts = asdict(options) | {"output": None, "config": None, "data": data}
+    files = []
+    if data is not None:
+        listed = sorted(p for p in data.rglob("*") if p.suffix in (".png", ".json", ".txt"))
+        files = [(str(p.relative_to(data)), p.stat().st_size, p.stat().st_mtime_ns) for p in listed]
+    text = json.dumps(plain([_KEPT_VERSION, scene.fingerprint, facts, files]), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_kept(output: Path, name: str, key: str, folder: str = "frames") -> dict[str, Any] | None:
+    """What an earlier run kept of a frame; None where it is not there, not whole or of another."""
+    path = output / folder / f"{plain_name(name)}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        whole = content["key"] == key and all(
+            (output / each["path"]).is_file() for each in content["pictures"]
+        )
+        return content if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(
+    output: Path, name: str, key: str, content: Mapping[str, Any], folder: str = "frames"
+) -> None:
+    """Keep what was found of a frame for a later run."""
+    with atomic_write(output / folder / f"{plain_name(name)}.json") as stream:
+        stream.write(json.dumps({"key": key, **content}).encode())
+
+
+def _portable(shown: Shown) -> dict[str, str]:
+    return {"path": f"pictures/{shown.path.name}", "caption": shown.caption, "part": shown.part}
+
+
+def _shown(output: Path, kept: Mapping[str, str]) -> Shown:
+    return Shown(output / kept["path"], kept["caption"], kept["part"])
+
+
+def _spread(names: Sequence[str], options: EvalOptions) -> set[str]:
+    """Frames with pictures, evenly among all."""
+    step = max(1, len(names) // max(1, options.shown))
+    return set(names[::step][: options.shown])
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
