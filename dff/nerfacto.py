@@ -177,7 +177,7 @@ def quicken(module: nn.Module) -> None:
     """Let nerfstudio's torch hash encodings be computed by our kernel, on their own tables."""
     for part in module.modules():
         if isinstance(part, HashEncoding) and part.tcnn_encoding is None:
-            part.pytorch_fwd = _by_our_kernel(part)
+            cast(Any, part).pytorch_fwd = _by_our_kernel(part)
 
 
 def _by_our_kernel(encoding: HashEncoding) -> Callable[[Tensor], Tensor]:

@@ -16,6 +16,7 @@ from nerfstudio.utils.eval_utils import eval_setup
 from PIL import Image
 
 import dff
+from dff.baking import RAYS
 from dff.camera_paths import look_at
 from dff.cli import main
 from dff.edited_config import edit_files, write_edited_config
@@ -180,11 +181,13 @@ def test_bad_input_writes_nothing(trained, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["camera-path", "spiral", "dataset"])
-def test_ns_render_itself(trained, tmp_path, command):
+def test_ns_render_itself(trained, tmp_path, command, monkeypatch):
     import os
     import subprocess
     import sys
 
+    # The other process finds the surface with all of them: another surface, another selection.
+    monkeypatch.setattr("dff.scene.BAKED_RAYS", RAYS)
     document = write_document(tmp_path / "edits.yml", {"type": "delete"})
     edited = tmp_path / "edited.yml"
     write_edited_config(trained, edited, [document])

@@ -96,7 +96,7 @@ def test_a_nerfacto_scene_looks_the_same_is_asked_and_edited(
     found = scene.render(view.camera)
     for name in ("rgb", "accumulation", "depth"):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-3)
-    with pytest.raises(DffError, match="without features"):
+    with pytest.raises(DffError, match=r"\(none\)"):
         scene.select(TextQuery(("red",)))
     lift_teacher(scene, colour_teacher, tmp_path / "cache")
     lifted = load(config, device="cpu")

@@ -6,8 +6,10 @@ Starts `dff edit` on a trained scene, connects to it as a browser would (a real 
 browser), and measures: from an input to its callback, which is timed by the first change of a panel
 that the callback makes, while a picture is being refined; from a camera that moved, a query, an
 edit, an undo and a redo to the first picture and to the full one. nerfstudio's own viewer is
-measured beside it on the same run, with pictures of the same size: a checkbox while a picture is
-being rendered, and a camera that moved. Figures are medians of --repeats. Leave the machine alone.
+measured beside it on the same run, with pictures of the same size: a camera that moved, and while a
+picture is being rendered a checkbox of the viewer's own, which waits for nothing, and a query in
+our panel there, which waits for the picture. Figures are medians of --repeats. Leave the machine
+alone meanwhile.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,6 +110,13 @@ class BenchEditor:
                 watch.settle(visitor.set("Before | after", False))
             visitor.set("Words", self.text)
             watch.seen("query", lambda: visitor.press("Find"))
+            for number in range(self.repeats):
+                visitor.press("Select nothing")
+                visitor.look(pose.aside(0.05 * (-1) ** number))
+                time.sleep(UNDER_WAY)
+                at = visitor.press("Find")
+                watch.answer("query meanwhile, answered", at, "content", "Selected")
+                watch.settle(at)
             watch.seen("delete", lambda: visitor.press("Apply to the selection"))
             for _ in range(self.repeats):
                 watch.seen("undo", lambda: visitor.press("Undo"))
@@ -127,6 +137,14 @@ class BenchEditor:
                 at = visitor.set("Enable", number % 2 == 0, "Checkbox")
                 watch.panel("callback", at)
                 found.setdefault("checkbox, first", []).append(visitor.picture(at).at - at)
+                watch.settle(at)
+            for number in range(self.repeats):
+                # Not twice the same: an element that is told its value is silent.
+                visitor.set("Words", ", ".join([self.text] * (1 + number % 2)))
+                visitor.look(pose.aside(0.05 * (-1) ** number))
+                time.sleep(UNDER_WAY)
+                at = visitor.press("Find")
+                watch.answer("query meanwhile, answered", at, "value", self.text)
                 watch.settle(at)
 
 
@@ -160,6 +178,16 @@ class Watch:
             return event.kind == "GuiUpdateMessage" and "visible" in event.message["updates"]
 
         event = self.visitor.after(at, fits, "a change of a panel")
+        self.found.setdefault(name, []).append(event.at - at)
+
+    def answer(self, name: str, at: float, key: str, said: str) -> None:
+        """From a question to the line that says what was found."""
+
+        def fits(event: Event) -> bool:
+            updates = event.message.get("updates", {}) if event.kind == "GuiUpdateMessage" else {}
+            return said in str(updates.get(key, ""))
+
+        event = self.visitor.after(at, fits, "an answer")
         self.found.setdefault(name, []).append(event.at - at)
 
     def settle(self, since: float) -> None:
@@ -245,10 +273,12 @@ def tool(name: str) -> str:
 
 
 def listening(port: int) -> bool:
-    """Whether somebody listens at a port of this machine."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    """Whether a page is served at a port of this machine."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5.0) as page:
+            return page.status == 200
+    except OSError:
+        return False
 
 
 def free_port() -> int:

@@ -37,6 +37,8 @@ class FilmEditor:
     """From whose place it is looked at."""
     text: str = "red apple"
     """What is deleted."""
+    grow: float = 0.03
+    """How far beyond what is found, in world units: rims are deleted too."""
     output: Path = Path("assets/editor")
     """Folder of the pictures."""
     viewport: tuple[int, int] = (1100, 660)
@@ -84,7 +86,12 @@ class FilmEditor:
         person.press("Find")
         person.until(lambda: session.choice is not None, "what is found")
         person.settle()
-        clip.keep("3-find", LONG)
+        clip.keep("2-find", LONG)
+        found = session.choice
+        person.write("Grow", str(self.grow))
+        person.until(lambda: session.choice is not found, "the rim")
+        person.settle()
+        clip.keep("3-grow", LONG)
 
         person.tab("Edit")
         person.choose("Do", "delete")
@@ -101,7 +108,7 @@ class FilmEditor:
         clip.keep("before-and-after", LONG)
         self.output.mkdir(parents=True, exist_ok=True)
         clip.write(self.output / "steps.webp", self.width)
-        for name in ("3-find", "5-gone", "before-and-after"):
+        for name in ("2-find", "5-gone", "before-and-after"):
             clip.still(name, self.output / f"{name.lstrip('0123456789-')}.webp", self.width)
 
 

@@ -12,7 +12,8 @@ commands, those for real captures too.
 What is measured, on held-out views: PSNR; mean IoU and mean boundary IoU over the scene's things,
 each pixel being given the best of their names, table and background; and the same for one click and
 one patch, taken from a training view. The second teacher here (``--second colours``) has learned
-nothing: it is the colours of the photo, on a finer grid, without words.
+nothing: it is the colours of the photo, on a finer grid, without words; clicks go to it alone, or
+to both, by the product of their likenesses.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from dff.evaluate.frame_scores import FrameScorer
 from dff.evaluate.metrics_file import plain
 from dff.evaluate.summary import summarise
 from dff.files import atomic_write, plain_name
+from dff.scene import Scene
 from dff.teachers import TeacherOptions
 from dff.trainer import DFFTrainerConfig
 from dff.training import train_scene
@@ -197,18 +199,28 @@ def train(options: Reproduce, seed: int, name: str, truth: SceneTruth) -> Path:
 def measure(config: Path, truth: SceneTruth, shown: tuple[str, ...], name: str) -> dict[str, float]:
     """All figures of a trained scene."""
     scene = dff.load(config)
+    ways = (CLICK, PATCH) if name in shown else ()
+    found = look(scene, truth, ways)
+    if name == "two teachers":
+        both = look(scene, truth, ways, "product")
+        found |= {f"product/{figure}": value for figure, value in both.items()}
+    if scene.model.teacher_records:
+        found["teacher/dim"] = float(scene.model.teacher_records[0].dim)
+    return found
+
+
+def look(
+    scene: Scene, truth: SceneTruth, ways: tuple[str, ...], teacher: str | None = None
+) -> dict[str, float]:
+    """Figures on the held-out views, one teacher answering what is clicked and framed."""
     benchmark = read_generated(truth.path)
     views = views_of(scene, benchmark)
     asked = Asked()
     if scene.model.feature_field is not None:
-        ways = (CLICK, PATCH) if name in shown else ()
-        asked = ask_everything(scene, benchmark, views, ways, lambda what: None)
+        asked = ask_everything(scene, benchmark, views, ways, lambda what: None, teacher)
     scorer = FrameScorer(scene, asked, benchmark)
     frames = [scorer.score(views[image], image)[0] for image in benchmark.images]
-    found = dict(summarise(frames, asked.labels, benchmark.asked).figures)
-    if scene.model.teacher_records:
-        found["teacher/dim"] = float(scene.model.teacher_records[0].dim)
-    return found
+    return dict(summarise(frames, asked.labels, benchmark.asked).figures)
 
 
 def check_same_colours(options: Reproduce, seed: int) -> None:

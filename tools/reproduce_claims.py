@@ -131,19 +131,22 @@ def claims() -> list[Claim]:
             8,
             "Two teachers against one",
             {
-                "mean boundary IoU, one click": [
-                    Column("one", "default", "click/field/mean_boundary_iou"),
-                    Column("two", "two teachers", "click/field/mean_boundary_iou"),
-                ],
-                "mean IoU, one click": [
-                    Column("one", "default", "click/field/mean_iou"),
-                    Column("two", "two teachers", "click/field/mean_iou"),
-                ],
-                IOU: _pair(IOU, ("one", "default"), ("two", "two teachers")),
+                "mean boundary IoU, one click": _clicked("mean_boundary_iou"),
+                "mean IoU, one click": _clicked("mean_iou"),
+                IOU: _pair(IOU, ("one", "default"), ("two, the second answers", "two teachers")),
             },
-            "two",
+            "two, both answer",
             "one",
         ),
+    ]
+
+
+def _clicked(figure: str) -> list[Column]:
+    """One click, answered by the one teacher, by the second of two, and by both."""
+    return [
+        Column("one", "default", f"click/field/{figure}"),
+        Column("two, the second answers", "two teachers", f"click/field/{figure}"),
+        Column("two, both answer", "two teachers", f"product/click/field/{figure}"),
     ]
 
 

@@ -46,6 +46,14 @@ class Pose:
         x, y, z, w = (float(each) for each in Rotation.from_matrix(matrix).as_quat())
         return w, x, y, z
 
+    def ray(self, x: float, y: float) -> tuple[float, ...]:
+        """The unit direction in the world of a place in the picture, as shares of its sides."""
+        w, i, j, k = self.wxyz
+        half = np.tan(self.fov / 2)
+        local = [(2 * x - 1) * half * self.width / self.height, (2 * y - 1) * half, 1.0]
+        ray = Rotation.from_quat([i, j, k, w]).apply(local)
+        return tuple(float(each) for each in ray / np.linalg.norm(ray))
+
     def aside(self, share: float) -> Pose:
         """A step to the side, as a share of the distance to what is looked at."""
         forward = np.subtract(self.look_at, self.position)
@@ -173,12 +181,13 @@ class Visitor:
 
     def point(self, tool: str, low: Sequence[float], high: Sequence[float]) -> float:
         """Click (``pick``) or draw a rectangle; corners as shares of width and height."""
-        corners = (tuple(low),) if tool == "pick" else (tuple(low), tuple(high))
+        click = tool == "pick"
+        corners = (tuple(low),) if click else (tuple(low), tuple(high))
         return self.send(
             "ScenePointerMessage",
-            event_type="click" if tool == "pick" else "rect-select",
-            ray_origin=None,
-            ray_direction=None,
+            event_type="click" if click else "rect-select",
+            ray_origin=self.pose.position if click else None,
+            ray_direction=self.pose.ray(*low) if click else None,
             screen_pos=corners,
             modifier=None,
         )

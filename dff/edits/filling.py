@@ -26,10 +26,13 @@ from dff.selection.selection import Selection
 from dff.selection.surface_grid import SurfaceGrid
 
 # In voxels of the surface grid: how far off the plane a voxel may lie that says where it is, and
-# one that counts as its surface; how close to the thing a surface was hardly seen, and how close
-# its colour is not trusted, the voxel holding a bit of the thing too; how far from the thing the
-# rim is looked at; how thick the filling is; and how high above it is cleared.
-PLANE, FLAT, HIDDEN, MIXED, RIM, DEPTH, CLEARED = 0.5, 1.0, 1.0, 1.5, 8.0, 6.0, 3.0
+# one that counts as its surface; how close to the thing a voxel holds a bit of it too; between
+# which distances from the thing the rim is that says where the plane is; how thick the filling is;
+# and how high above it is cleared.
+PLANE, FLAT, HIDDEN, NEAR, RIM, DEPTH, CLEARED = 0.5, 1.0, 0.5, 1.5, 8.0, 6.0, 3.0
+# A cell of the surface was seen when at least this share as many rays ended there as usually do
+# around the thing, and at most this share as many went through it to what lies below.
+SCARCE, THROUGH = 0.25, 0.5
 # The filling lies this much below the rim, in voxels: where the true surface is, it is seen.
 BELOW = 0.25
 # Optical depth of one voxel of the filling: what is left shines through.
@@ -124,7 +127,7 @@ def fill_hole(selection: Selection) -> Filling | None:
     if not selected.any() or selected.all() or spacing <= 0:
         return None
     away = _distance_to(grid, selected)
-    rim = (away > MIXED * spacing) & (away < RIM * spacing)
+    rim = (away > NEAR * spacing) & (away < RIM * spacing)
     plane = _support(grid.points[rim], grid.points[selected], spacing)
     if plane is None:
         return None
@@ -134,8 +137,8 @@ def fill_hole(selection: Selection) -> Filling | None:
     local = torch.cat([local[:, :2], local[:, 2:] - offset], dim=1)
     flat = local[:, 2].abs() < FLAT * spacing
     seen = flat & (away > HIDDEN * spacing)
-    known = flat & (away > MIXED * spacing)
-    return _filled(local, grid.rgb, selected, seen, known, axes, offset, spacing)
+    through = ~selected & ~flat & (local[:, 2] < 0) & (local[:, 2] > -DEPTH * spacing)
+    return _filled(local, grid, selected, seen, through, axes, offset)
 
 
 def _distance_to(grid: SurfaceGrid, selected: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -189,15 +192,15 @@ def _axes(normal: Float[Tensor, " 3"]) -> Float[Tensor, "3 3"]:
 
 def _filled(
     local: Float[Tensor, "n 3"],
-    rgb: Float[Tensor, "n 3"],
+    grid: SurfaceGrid,
     selected: Bool[Tensor, " n"],
     seen: Bool[Tensor, " n"],
-    known: Bool[Tensor, " n"],
+    through: Bool[Tensor, " n"],
     axes: Float[Tensor, "3 3"],
     offset: float,
-    cell: float,
 ) -> Filling | None:
     """From voxels in the plane's coordinates (along, along, above)."""
+    cell = grid.spacing
     margin = (RIM + 2) * cell
     low = local[selected, :2].amin(dim=0) - margin
     high = local[selected, :2].amax(dim=0) + margin
@@ -207,25 +210,30 @@ def _filled(
     index = ((local[:, :2] - low) / cell).floor().long()
     inside = (index >= 0).all(dim=1) & (index < torch.tensor(shape)).all(dim=1)
 
-    def marked(which: Bool[Tensor, " n"]) -> Bool[np.ndarray, "r c"]:
-        picture = np.zeros(shape, dtype=bool)
-        chosen = index[which & inside].numpy()
-        picture[chosen[:, 0], chosen[:, 1]] = True
+    def rays(which: Bool[Tensor, " n"]) -> Float[np.ndarray, "r c"]:
+        """How many met those voxels in each cell."""
+        picture, chosen = np.zeros(shape), index[which & inside].numpy()
+        np.add.at(picture, (chosen[:, 0], chosen[:, 1]), grid.rays[which & inside].numpy())
         return picture
 
     around = np.ones((3, 3), dtype=bool)
-    footprint = binary_fill_holes(binary_closing(marked(selected), around, iterations=2))
-    footprint = binary_dilation(footprint, around, iterations=2)
-    closed = np.asarray(binary_closing(np.pad(marked(seen), 2), around))[2:-2, 2:-2]
+    footprint = binary_fill_holes(binary_closing(rays(selected) > 0, around, iterations=2))
+    footprint = np.asarray(binary_dilation(footprint, around, iterations=2))
+    ended = rays(seen)
+    beside = np.asarray(binary_dilation(footprint, around, iterations=4), dtype=bool)
+    beside = beside & (ended > 0) & np.logical_not(footprint)
+    least = SCARCE * np.median(ended[beside]) if beside.any() else 0.0
+    well = (ended > 0) & (ended >= least) & (rays(through) <= THROUGH * ended)
+    closed = np.asarray(binary_closing(np.pad(well, 2), around))[2:-2, 2:-2]
     hole = binary_closing(footprint & np.logical_not(closed), around, iterations=2)
     hole = np.asarray(binary_fill_holes(hole)) & footprint
     ring = np.asarray(binary_dilation(hole, around, iterations=4)) & np.logical_not(hole)
-    trusted = marked(known) & np.logical_not(hole)
+    trusted = well & np.logical_not(hole)
     # Where the rim itself is hardly flat, going on from it would make things worse.
     if not hole.any() or trusted[ring].mean() < FLAT_SHARE:
         return None
-    values = torch.cat([local[:, 2:], rgb], dim=1).numpy().astype(np.float64)
-    means = _means(values[(known & inside).numpy()], index[known & inside].numpy(), shape)
+    values = torch.cat([local[:, 2:], grid.rgb], dim=1).numpy().astype(np.float64)
+    means = _means(values[(seen & inside).numpy()], index[seen & inside].numpy(), shape)
     whole = _harmonic(means, trusted)
     there = binary_dilation(hole, around, iterations=1)
     origin = low @ axes[:2] + offset * axes[2]

@@ -100,6 +100,7 @@ def ask_everything(
     views: Mapping[str, View],
     ways: Sequence[str],
     told: Callable[[str], None],
+    teacher: str | None = None,
 ) -> Asked:
     """Ask for all that a benchmark names and shows.
 
@@ -109,6 +110,7 @@ def ask_everything(
         views: of its images.
         ways: of asking, of `TEXT_WAYS` and `SHOWN_WAYS`.
         told: hears what is being asked.
+        teacher: which of several answers clicks and patches, as in `ClickQuery`.
 
     Raises:
         DffError: a word is unknown to the teacher, or the truth cannot be read.
@@ -139,7 +141,9 @@ def ask_everything(
         for way in (CLICK, PATCH):
             if way in ways:
                 told(f"one {way} on '{thing}' in {best}")
-                shown[way, thing] = _show(scene, benchmark, views[best], best, thing, way, notes)
+                shown[way, thing] = _show(
+                    scene, benchmark, views[best], best, thing, way, teacher, notes
+                )
     return Asked(labels, embeddings, text, selected, shown, tuple(notes))
 
 
@@ -165,6 +169,7 @@ def _show(
     image: str,
     thing: str,
     way: str,
+    teacher: str | None,
     notes: list[str],
 ) -> Shown:
     """Click or frame a thing in one image; a patch counts for all of its class, as words do."""
@@ -174,24 +179,29 @@ def _show(
     wanted = benchmark.clicked[thing] if way == PATCH else thing
     if way == CLICK:
         x, y = deepest(single)
-        query: Query = ClickQuery((Click(view.name, x * scale[1], y * scale[0]),))
+        click = Click(view.name, x * scale[1], y * scale[0])
+        query: Query = ClickQuery((click,), teacher=teacher)
         inside = torch.zeros_like(single)
         inside[int(y), int(x)] = True
     else:
         x0, y0, x1, y1 = box_of(single)
         box = (x0 * scale[1], y0 * scale[0], x1 * scale[1], y1 * scale[0])
-        query = PatchQuery((Patch(view.name, box),))
+        query = PatchQuery((Patch(view.name, box),), teacher=teacher)
         inside = torch.zeros_like(single)
         inside[int(y0) : int(y1), int(x0) : int(x1)] = True
-    likeness = _likeness(scene, view, inside, frame.thing(wanted))
+    names = likeness_teachers(scene.model.teacher_records, teacher)
+    likeness = _likeness(scene, names, view, inside, frame.thing(wanted))
     return Shown(image, wanted, _answer(scene, query, notes), likeness)
 
 
 def _likeness(
-    scene: Scene, view: View, inside: Bool[Tensor, "h w"], truth: Bool[Tensor, "h w"]
+    scene: Scene,
+    names: Sequence[str],
+    view: View,
+    inside: Bool[Tensor, "h w"],
+    truth: Bool[Tensor, "h w"],
 ) -> Likeness:
-    """Prototypes of some pixels of a photo by the teachers, and the best threshold in it."""
-    names = likeness_teachers(scene.model.teacher_records)
+    """Prototypes of some pixels of a photo by teachers, and the best threshold in it."""
     maps = {name: map_of(scene, name, view) for name in names}
     queries = {}
     for name, features in maps.items():

@@ -7,11 +7,10 @@ DIR/metrics.json, DIR/report.html          written last
 
 from __future__ import annotations
 
-import hashlib
-import json
+import dataclasses
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,17 +29,15 @@ from dff.evaluate.chosen_views import restricted, views_of
 from dff.evaluate.edited_scene import measure_edits
 from dff.evaluate.edits_table import edit_rows, summarise_edits
 from dff.evaluate.frame_scores import FrameScorer
+from dff.evaluate.kept import identity_of, keep, portable, read_kept, shown_of
 from dff.evaluate.metrics_file import Metrics, plain, write_metrics
 from dff.evaluate.pictures import load_lpips
 from dff.evaluate.pieces import Found, Shown, write_frame_pictures
 from dff.evaluate.shown import print_tables, write_report
 from dff.evaluate.summary import summarise
-from dff.files import atomic_write, plain_name
 from dff.scene import Scene, View
 
 PARTS = ("views", "labels", *TEXT_WAYS, *SHOWN_WAYS, "edits")
-# Of the kept numbers: another one is scored again.
-_KEPT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -98,13 +95,15 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
     notes: list[str] = []
     if benchmark is None:
         notes.append("no labels were given: views alone are scored")
+    elif scene.model.feature_field is None:
+        notes.append("this scene was trained without features: its segmentation is not scored")
     views = frames_of(scene, benchmark, wanted, options)
     if not views:
         raise DffError("there is nothing to score: the scene has no held-out images and no labels")
     lpips, missing = load_lpips()
     if missing and "views" in options.parts:
         notes.append(missing)
-    key = _identity(scene, options, data)
+    key = identity_of(scene, options, data)
     with _progress(console) as progress:
         task = progress.add_task("asking", total=len(views))
 
@@ -113,10 +112,11 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
 
         kept = {view.name: read_kept(options.output, view.name, key) for view, _ in views}
         asked = Asked()
-        if benchmark is not None and scene.model.feature_field is not None:
+        finished = [found for found in kept.values() if found is not None]
+        if len(finished) == len(views):
+            asked = Asked(tuple(finished[0]["labels"]), notes=tuple(finished[0]["notes"]))
+        elif benchmark is not None and scene.model.feature_field is not None:
             asked = _ask(scene, benchmark, wanted, options, told)
-        elif benchmark is not None:
-            notes.append("this scene was trained without features: its segmentation is not scored")
         scorer = FrameScorer(
             scene, asked, benchmark, options.scale, lpips, "views" in options.parts
         )
@@ -133,10 +133,15 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
                 if view.name in spread:
                     folder = options.output / "pictures"
                     shown = write_frame_pictures(folder, view.name, seen, asked.labels)
-                known = {"numbers": plain(numbers), "pictures": [_portable(s) for s in shown]}
+                known = {
+                    "numbers": plain(numbers),
+                    "pictures": [portable(each) for each in shown],
+                    "labels": asked.labels,
+                    "notes": asked.notes,
+                }
                 keep(options.output, view.name, key, known)
             frames.append(known["numbers"])
-            pictures += [_shown(options.output, each) for each in known["pictures"]]
+            pictures += [shown_of(options.output, each) for each in known["pictures"]]
             progress.advance(task)
         summary = summarise(frames, asked.labels, benchmark.asked if benchmark else ())
         notes += asked.notes
@@ -193,11 +198,9 @@ def _ask(
     benchmark: Benchmark,
     wanted: Mapping[str, View],
     options: EvalOptions,
-    told: Any,
+    told: Callable[[str], None],
 ) -> Asked:
     """Everything that the options want asked."""
-    import dataclasses
-
     ways = tuple(part for part in options.parts if part in (*TEXT_WAYS, *SHOWN_WAYS))
     if "labels" not in options.parts:
         benchmark = dataclasses.replace(benchmark, label_list=False)
@@ -205,16 +208,16 @@ def _ask(
 
 
 def _edits(
-    scene: Scene, options: EvalOptions, data: Path, key: str, told: Any
+    scene: Scene, options: EvalOptions, data: Path, key: str, told: Callable[[str], None]
 ) -> tuple[list[dict[str, Any]], list[Shown]]:
     """Rows of the table of edits, and their pictures; kept when they are done."""
     known = read_kept(options.output, "edits", key, folder="")
     if known is None:
         found = measure_edits(scene, options.config, data, told)
         rows, shown = edit_rows(found, options.output / "pictures")
-        known = {"numbers": plain(rows), "pictures": [_portable(each) for each in shown]}
+        known = {"numbers": plain(rows), "pictures": [portable(each) for each in shown]}
         keep(options.output, "edits", key, known, folder="")
-    return known["numbers"], [_shown(options.output, each) for each in known["pictures"]]
+    return known["numbers"], [shown_of(options.output, each) for each in known["pictures"]]
 
 
 def provenance(
@@ -239,46 +242,6 @@ def provenance(
         "threads": torch.get_num_threads(),
         "seconds": seconds,
     }
-
-
-def _identity(scene: Scene, options: EvalOptions, data: Path | None) -> str:
-    """Another one of anything that changes a frame's numbers gives another identity."""
-    facts = asdict(options) | {"output": None, "config": None, "data": data}
-    files = []
-    if data is not None:
-        listed = sorted(p for p in data.rglob("*") if p.suffix in (".png", ".json", ".txt"))
-        files = [(str(p.relative_to(data)), p.stat().st_size, p.stat().st_mtime_ns) for p in listed]
-    text = json.dumps(plain([_KEPT_VERSION, scene.fingerprint, facts, files]), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def read_kept(output: Path, name: str, key: str, folder: str = "frames") -> dict[str, Any] | None:
-    """What an earlier run kept of a frame; None where it is not there, not whole or of another."""
-    path = output / folder / f"{plain_name(name)}.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        whole = content["key"] == key and all(
-            (output / each["path"]).is_file() for each in content["pictures"]
-        )
-        return content if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def keep(
-    output: Path, name: str, key: str, content: Mapping[str, Any], folder: str = "frames"
-) -> None:
-    """Keep what was found of a frame for a later run."""
-    with atomic_write(output / folder / f"{plain_name(name)}.json") as stream:
-        stream.write(json.dumps({"key": key, **content}).encode())
-
-
-def _portable(shown: Shown) -> dict[str, str]:
-    return {"path": f"pictures/{shown.path.name}", "caption": shown.caption, "part": shown.part}
-
-
-def _shown(output: Path, kept: Mapping[str, str]) -> Shown:
-    return Shown(output / kept["path"], kept["caption"], kept["part"])
 
 
 def _spread(names: Sequence[str], options: EvalOptions) -> set[str]:

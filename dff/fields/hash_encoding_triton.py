@@ -4,6 +4,9 @@ One program handles a block of points on one level. The table's gradient is adde
 its last bits depend on the order in which programs run, as with tiny-cuda-nn.
 """
 
+# What Triton compiles is not Python to a type checker.
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 from typing import Any, cast
@@ -150,7 +153,7 @@ class _TritonInterpolation(torch.autograd.Function):
             grid = (triton.cdiv(points, BLOCK), shape.levels)
             sizes = shape.levels, shape.features, BLOCK
             known = *ctx.facts, points, shape.table_size - 1
-            _values[grid](positions, table, result, *known, *sizes)
+            cast(Any, _values)[grid](positions, table, result, *known, *sizes)
         return result
 
     @staticmethod
@@ -167,12 +170,12 @@ class _TritonInterpolation(torch.autograd.Function):
             for_table = torch.zeros_like(table)
             if points:
                 grid = (blocks, shape.levels)
-                _table_gradient[grid](positions, upstream, for_table, *known, *sizes)
+                cast(Any, _table_gradient)[grid](positions, upstream, for_table, *known, *sizes)
         if ctx.needs_input_grad[0]:
             for_positions = torch.empty_like(positions)
             if points:
                 arguments = positions, table, upstream, for_positions
-                _position_gradient[(blocks,)](*arguments, *known, *sizes)
+                cast(Any, _position_gradient)[(blocks,)](*arguments, *known, *sizes)
         return for_positions, for_table, None
 
 
