@@ -47,4 +47,4 @@ def key_of(described: StepSelection, folder: Path | None) -> Hashable | None:
         path = file_within(folder, described.file)
         about = path.stat()
         return str(path), about.st_mtime_ns, about.st_size
-    return described
+    return (described,)

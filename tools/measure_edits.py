@@ -36,7 +36,6 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from edit_cases import EDITS, HUE, WAYS, Case, Pictures, Trained, cases, true_pictures
 from edit_report import Figures, facts, in_words, report
 from measure_queries import true_instances
 from rich.console import Console
@@ -51,6 +50,7 @@ from dff.edits.operations import Delete, HueShift, Insert
 from dff.edits.selections import ClickSelection, StepSelection, TextSelection
 from dff.edits.storage import save_document
 from dff.errors import DffError
+from dff.evaluate.edit_cases import EDITS, HUE, WAYS, Case, Pictures, Trained, cases, true_pictures
 from dff.evaluate.edits import faithfulness, locality, pooled_psnr, widened
 from dff.evaluate.masks import intersection_over_union
 from dff.files import atomic_write, plain_name

@@ -39,6 +39,7 @@ class Editor:
 
     def __init__(self, session: Session, host: str = "127.0.0.1", port: int = 7007) -> None:
         self.session = session
+        session.notice = lambda line: self.say(line, "notice")
         self.look = Look()
         self.windows: dict[int, Window] = {}
         self._lock = threading.Lock()

@@ -127,10 +127,10 @@ class Pointer:
         self._tool = "orbit"
 
     def _click(self, event: Any) -> None:
-        self._clicked(Click(event.client, *event.screen_pos, False))
+        self._clicked(_click(event, event.screen_pos, False))
 
     def _negative_click(self, event: Any) -> None:
-        self._clicked(Click(event.client, *event.screen_pos, True))
+        self._clicked(_click(event, event.screen_pos, True))
 
     def _rectangle(self, event: Any) -> None:
         self.use("orbit")
@@ -141,15 +141,23 @@ class Pointer:
         self.use("orbit")
         self._disarmed()
         if event.event_type == "click":
-            self._clicked(Click(event.client, *event.screen_pos[0], False))
+            self._clicked(_click(event, event.screen_pos[0], False))
         else:
             self._framed(Rectangle(event.client, *(tuple(each) for each in event.screen_pos[:2])))
+
+
+def _click(event: Any, place: Sequence[float], negative: bool) -> Click:
+    return Click(event.client, float(place[0]), float(place[1]), negative)
 
 
 class Shows(Protocol):
     """Something in a panel that shows a picture."""
 
-    visible: bool
+    @property
+    def visible(self) -> bool: ...
+
+    @visible.setter
+    def visible(self, value: bool) -> None: ...
 
     def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None: ...
 

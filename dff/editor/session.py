@@ -6,7 +6,6 @@ Every method either does all of what it says or, with a `DffError`, nothing.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dff.document_sources import as_source
 from dff.editor.asking import Asked, Choice, ask_clicks, ask_saved
 from dff.editor.kept_selections import KeptSelections
 from dff.editor.painting import Work
+from dff.editor.uploads import DOCUMENT_SUFFIXES, check_document, keep_file
 from dff.edits.autosave import Autosave
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument, EditStep
@@ -24,13 +24,10 @@ from dff.edits.selections import MovedSelection, StepSelection
 from dff.edits.stack import EditStack
 from dff.edits.storage import load_document, save_document
 from dff.errors import DffError
-from dff.files import atomic_write, plain_name
 from dff.query.shown import ClickQuery, Spot
 from dff.refinement import Refinement
 from dff.scene import Scene
 from dff.selection.selection import Selection
-
-DOCUMENT_SUFFIXES = (".yml", ".yaml", ".json")
 
 
 class Session:
@@ -55,7 +52,8 @@ class Session:
         self.scene = scene
         self.folder = folder
         self.trusted = tuple(trusted)
-        self._notice = notice
+        # May be changed: who looks at the work is told, in one line, of what stops nothing.
+        self.notice = notice
         self.choice: Choice | None = None
         self.clicks: tuple[tuple[Spot, bool], ...] = ()
         self.alike = False
@@ -71,6 +69,9 @@ class Session:
         self._stack = EditStack(saved)
         self._saved = saved
         self._compile(self._stack)
+
+    def _tell(self, line: str) -> None:
+        self.notice(line)
 
     # -- the document
 
@@ -173,7 +174,7 @@ class Session:
 
     def _compile(self, stack: EditStack) -> None:
         document = stack.document
-        edits = self.scene.compile(document, self.folder, self.trusted, self._notice)
+        edits = self.scene.compile(document, self.folder, self.trusted, self._tell)
         self._stack, self._edits = stack, edits
         self._edited += 1
         if self.brought is not None and self.brought >= len(document.steps):
@@ -201,7 +202,7 @@ class Session:
         save_document(self.document, path)
         self._autosave.discard()
         if path != self._path:
-            self._path, self._autosave = path, Autosave(path, self._notice)
+            self._path, self._autosave = path, Autosave(path, self._tell)
         self._saved = self.document
         return path
 
@@ -215,33 +216,12 @@ class Session:
         document = load_document(path)
         stack = EditStack(document)
         self._compile(stack)
-        self._path, self._autosave, self._saved = path, Autosave(path, self._notice), document
+        self._path, self._autosave, self._saved = path, Autosave(path, self._tell), document
         self.brought = None
 
     def add_file(self, name: str, content: bytes, folder: str = "") -> str:
-        """Keep a file that was uploaded.
-
-        Args:
-            name: as it was called where it came from.
-            content: its bytes.
-            folder: in the session's own.
-
-        Returns:
-            Its name in the session's folder; a number is added where there is another of it.
-
-        Raises:
-            DffError: it cannot be written.
-        """
-        given = Path(name.replace("\\", "/").rsplit("/", 1)[-1])
-        stem, suffix = plain_name(given.stem) or "file", plain_name(given.suffix.lstrip("."))
-        place, number = Path(folder), 1
-        path = place / f"{stem}.{suffix}"
-        while (self.folder / path).exists() and (self.folder / path).read_bytes() != content:
-            number += 1
-            path = place / f"{stem}-{number}.{suffix}"
-        with atomic_write(self.folder / path) as stream:
-            stream.write(content)
-        return path.as_posix()
+        """Keep a file that was uploaded; see `dff.editor.uploads.keep_file`."""
+        return keep_file(self.folder, name, content, folder)
 
     def add_document(self, name: str, content: bytes) -> str:
         """Keep a document that was uploaded.
@@ -252,14 +232,8 @@ class Session:
         Raises:
             DffError: it is none.
         """
-        suffix = Path(name).suffix.lower()
-        if suffix not in DOCUMENT_SUFFIXES:
-            raise DffError(f"{name[:60]!r} is no edit document: those end in .yml or .json")
-        with tempfile.TemporaryDirectory() as place:
-            trial = Path(place) / f"document{suffix}"
-            trial.write_bytes(content)
-            load_document(trial)
-        return self.add_file(name, content)
+        check_document(name, content)
+        return keep_file(self.folder, name, content)
 
     def recoverable(self) -> EditStack | None:
         """What an earlier run left unsaved of this document."""

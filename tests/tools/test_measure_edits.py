@@ -26,7 +26,10 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 sys.path.insert(0, str(TOOLS))
 
 import measure_edits  # noqa: E402
-from edit_cases import (  # noqa: E402
+from edit_report import Figures, facts, report  # noqa: E402
+from measure_edits import MeasureEdits, main, measure_all, measure_case  # noqa: E402
+
+from dff.evaluate.edit_cases import (  # noqa: E402
     EDITS,
     Case,
     Pictures,
@@ -37,8 +40,6 @@ from edit_cases import (  # noqa: E402
     to_model,
     true_pictures,
 )
-from edit_report import Figures, facts, report  # noqa: E402
-from measure_edits import MeasureEdits, main, measure_all, measure_case  # noqa: E402
 
 SMALL = {"num_objects": 4, "num_train": 8, "num_eval": 2, "width": 48, "height": 36}
 
