@@ -48,6 +48,8 @@ def train_nerfacto(capture: Path, folder: Path, iterations: int) -> Path:
     model = config.pipeline.model
     model.implementation = "torch"
     model.num_levels, model.log2_hashmap_size, model.max_res = 4, 12, 64
+    # Without it the tiny scene is fog in front of its cameras, and has no surface to lift onto.
+    model.features_per_level, model.use_gradient_scaling = 4, True
     model.num_proposal_samples_per_ray, model.num_nerf_samples_per_ray = (24, 16), 12
     small = {"hidden_dim": 16, "log2_hashmap_size": 11, "num_levels": 3, "max_res": 64}
     model.proposal_net_args_list = [small, dict(small)]
@@ -101,9 +103,12 @@ def test_a_nerfacto_scene_looks_the_same_is_asked_and_edited(
     lift_teacher(scene, colour_teacher, tmp_path / "cache")
     lifted = load(config, device="cpu")
     selection = lifted.select(TextQuery(("red",), ("green", "table", "sky")))
-    mask = lifted.see(view.camera).mask(selection).numpy()
+    ious = []
+    for each in lifted.views("all"):
+        mask, ball = lifted.see(each.camera).mask(selection).numpy(), truth(each.name) == 2
+        ious.append((mask & ball).sum() / max((mask | ball).sum(), 1))
+    assert sum(ious) / len(ious) > 0.6
     ball = truth(view.name) == 2
-    assert (mask & ball).sum() / (mask | ball).sum() > 0.55
     chosen = TextSelection(text=("red",), negative=("green", "table", "sky"))
     edits = lifted.compile(EditDocument(steps=(EditStep(selection=chosen, operation=Delete()),)))
     change = (lifted.render(view.camera, edits)["rgb"] - found["rgb"]).abs().mean(dim=-1)

@@ -72,7 +72,9 @@ def likeness_teachers(teachers: Sequence[Distilled], asked: str | None = None) -
     if asked is not None:
         return (_known(teachers, asked),)
     if not names:
-        raise DffError("this scene was trained without features: it cannot be queried")
+        raise DffError(
+            "this scene was trained without features: add a teacher by `dff features --lift`"
+        )
     return tuple(teacher.name for teacher in teachers if not teacher.has_text) or names
 
 

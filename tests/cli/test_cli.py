@@ -144,12 +144,14 @@ class TestConfig:
 
     def test_a_file_that_is_no_configuration(self, tmp_path, capsys):
         (tmp_path / "config.yml").write_text("just: some\nyaml: file\n")
-        assert "not the configuration of a dff scene" in self.run(capsys, tmp_path / "config.yml")
+        assert "not the configuration of a dff or nerfacto scene" in self.run(
+            capsys, tmp_path / "config.yml"
+        )
 
     def test_the_configuration_of_another_method(self, tmp_path, capsys):
         path = tmp_path / "config.yml"
-        path.write_text(yaml.dump(method_configs["nerfacto"]))
-        assert "not the configuration of a dff scene" in self.run(capsys, path)
+        path.write_text(yaml.dump(method_configs["splatfacto"]))
+        assert "not the configuration of a dff or nerfacto scene" in self.run(capsys, path)
 
     def test_a_configuration_without_a_checkpoint(self, trained, tmp_path, capsys):
         path = tmp_path / "config.yml"

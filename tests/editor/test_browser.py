@@ -53,7 +53,7 @@ def browser() -> Iterator:
 @pytest.fixture
 def editor(scene, tmp_path) -> Iterator[Editor]:
     editor = Editor(Session(scene, tmp_path / "edits"), port=free_port())
-    editor.set_look(size=200)
+    editor.set_look(size=144)
     yield editor
     editor.stop()
 
