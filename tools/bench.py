@@ -17,7 +17,7 @@ import copy
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Bench:
     """Training times at which the held-out PSNR is taken; none skips it."""
     targets: tuple[float, ...] = (20, 22, 24)
     """PSNRs whose training time is wanted, within the last of those."""
-    every: float = 3.0
+    every: float = 5.0
     """Seconds of training between looks for them."""
     schedule_steps: int = 600
     """Length of the run for which learning rates are planned."""
@@ -85,8 +85,17 @@ class Bench:
     """Threads of torch."""
 
 
-def measure(bench: Bench, console: Console) -> dict[str, Any]:
-    """All figures, flat but for what is measured by dimension or part."""
+def measure(
+    bench: Bench, console: Console, keep: Callable[[dict[str, Any]], None] = lambda figures: None
+) -> dict[str, Any]:
+    """All figures, flat but for what is measured by dimension or part.
+
+    Args:
+        bench: what to measure.
+        console: told of progress.
+        keep: given the figures that there are after each part, so that a run that is stopped leaves
+            those.
+    """
     capture = Capture(bench.data, bench.scale, bench.rays, bench.schedule_steps)
     figures: dict[str, Any] = {
         "version": 2,
@@ -113,27 +122,34 @@ def measure(bench: Bench, console: Console) -> dict[str, Any]:
                 figures["prepare_with_encoding_seconds"] = time.perf_counter() - start
                 figures["cache_bytes"] = bytes_below(Path(folder))
             measure_steps(bench, run, name, figures, console)
+            add_ratios(figures)
+            keep(figures)
             if bench.seconds:
                 # From the first step on, so that no target is passed unseen.
                 run = prepare(config, capture)
                 measure_quality(bench, run, name, figures, console)
             measure_looking(run, name, figures)
-    plain = figures["dff_seconds_per_step"]
-    if bench.baseline_steps:
-        for kind in ("torch", "tcnn"):
-            other = figures.get(f"nerfacto_{kind}_seconds_per_step")
-            if other is not None:
-                figures[f"step_ratio_vs_nerfacto_{kind}"] = other / plain
-    if bench.features:
-        both = figures["dff_with_features_seconds_per_step"]
-        figures["feature_share_of_step"] = 1.0 - plain / both
-        if bench.baseline_steps:
-            other = figures["nerfacto_torch_seconds_per_step"]
-            figures["step_ratio_with_features_vs_nerfacto_torch"] = other / both
-        if bench.dims:
-            figures["by_dimension"] = cost_by_dimension(capture, bench.dims, 10, bench.steps, plain)
+            keep(figures)
+    if bench.features and bench.dims:
+        plain = figures["dff_seconds_per_step"]
+        figures["by_dimension"] = cost_by_dimension(capture, bench.dims, 10, bench.steps, plain)
     figures["peak_rss_gib"] = peak_gigabytes()
     return figures
+
+
+def add_ratios(figures: dict[str, Any]) -> None:
+    """What the seconds per step that are known so far say beside each other."""
+    plain = figures["dff_seconds_per_step"]
+    both = figures.get("dff_with_features_seconds_per_step")
+    for kind in ("torch", "tcnn"):
+        other = figures.get(f"nerfacto_{kind}_seconds_per_step")
+        if other is not None:
+            figures[f"step_ratio_vs_nerfacto_{kind}"] = other / plain
+    if both is not None:
+        figures["feature_share_of_step"] = 1.0 - plain / both
+        other = figures.get("nerfacto_torch_seconds_per_step")
+        if other is not None:
+            figures["step_ratio_with_features_vs_nerfacto_torch"] = other / both
 
 
 def measure_steps(
@@ -205,14 +221,18 @@ def main(bench: Bench) -> None:
     """Measure, show and write."""
     torch.set_num_threads(bench.threads)
     console = Console()
-    figures = measure(bench, console)
+
+    def keep(figures: dict[str, Any]) -> None:
+        if bench.json is not None:
+            with atomic_write(bench.json) as stream:
+                stream.write(f"{json.dumps(figures, indent=2)}\n".encode())
+
+    figures = measure(bench, console, keep)
     show(figures, console)
     if "step_ratio_vs_nerfacto_torch" in figures:
         ratio = figures["step_ratio_vs_nerfacto_torch"]
         console.print(f"{ratio:.1f} times nerfacto's steps per second")
-    if bench.json is not None:
-        with atomic_write(bench.json) as stream:
-            stream.write(f"{json.dumps(figures, indent=2)}\n".encode())
+    keep(figures)
 
 
 if __name__ == "__main__":
