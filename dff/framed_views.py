@@ -11,18 +11,15 @@ from torch import Tensor
 
 from dff.answering import selection_of_thing
 from dff.errors import DffError
+from dff.patches import MARGIN, seed_in_view
 from dff.query.prototypes import foreground_prototypes
 from dff.query.routing import likeness_teachers
 from dff.seen_view import SeenView
-from dff.selection.framed import framed
 from dff.selection.selection import Selection
 from dff.selection.shown import select_shown, with_its_kind
 
 if TYPE_CHECKING:
     from dff.scene import Scene
-
-# Pixels around the rectangle that say how its surroundings look, as a share of its sides.
-MARGIN = 0.5
 
 
 def answer_frame(
@@ -51,8 +48,7 @@ def answer_frame(
     names = likeness_teachers(scene.model.teacher_records, teacher)
     grid = scene.surface
     spaces = [scene.baked(name).reduced for name in names]
-    unit = seen.field.unit_positions(seen.points.to(seen.field.aabb))
-    seed = framed(grid, spaces, grid.voxel_at(unit)[seen.there], inside[seen.there])
+    seed = seed_in_view(grid, spaces, seen, inside)
     how = f"rectangle of {int(inside.sum())} pixels in a view"
     if seed is not None:
         found = with_its_kind(grid, spaces, [seed])

@@ -49,6 +49,10 @@ class DFFModel(NerfactoModel):
     """Radiance field and feature field, trained together."""
 
     config: DFFModelConfig
+    # What `get_outputs` shows outside of training, besides the scene as it was trained.
+    edits: CompiledEdits | None = None
+    selection: FieldSelection | None = None
+    viewer_outputs: ViewerOutputs | None = None
 
     def populate_modules(self) -> None:
         """Build fields, sampler, renderers and metrics."""
@@ -91,9 +95,6 @@ class DFFModel(NerfactoModel):
             self.record_teachers(
                 self.kwargs["metadata"].get("teachers", ()), self.kwargs["metadata"].get("bases")
             )
-        self.edits: CompiledEdits | None = None
-        self.selection: FieldSelection | None = None
-        self.viewer_outputs: ViewerOutputs | None = None
         self.camera_optimizer = config.camera_optimizer.setup(
             num_cameras=self.num_train_data, device="cpu"
         )
@@ -177,6 +178,17 @@ class DFFModel(NerfactoModel):
         self.teacher_records = tuple(teachers)
         record = CheckpointRecord(layout_of(self.implementation), self.teacher_records)
         self.register_buffer("record", record.to_tensor())
+
+    @property
+    def asked_features(self) -> FeatureField:
+        """The feature field, to be asked.
+
+        Raises:
+            DffError: there is none.
+        """
+        if self.feature_field is None:
+            raise DffError("this scene was trained without features: it cannot be queried")
+        return self.feature_field
 
     def drop_features(self) -> None:
         """Become a model without feature field, as a checkpoint without one needs."""

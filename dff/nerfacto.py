@@ -152,8 +152,6 @@ class NerfactoSceneModel(DFFModel):
         quicken(self)
         self.feature_field = None
         self.teacher_records = ()
-        self.edits = None
-        self.selection = None
         self.camera_optimizer = config.camera_optimizer.setup(
             num_cameras=self.num_train_data, device="cpu"
         )
@@ -210,13 +208,7 @@ class NerfactoScenePipeline(DFFPipeline):
             if ".lpips." not in key  # the metric's own network
         }
         _check_layout(state)
-        try:
-            self.load_state_dict(state, strict=True)
-        except RuntimeError as error:
-            lines = str(error).splitlines()
-            first = lines[1].strip() if len(lines) > 1 else lines[0]
-            raise DffError(f"the checkpoint does not fit this configuration: {first}") from error
-        self.to(torch.device(self.device))
+        self.load_strictly(state)
 
 
 def _check_layout(state: Mapping[str, Any]) -> None:

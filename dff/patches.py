@@ -16,7 +16,9 @@ from dff.data.images import load_image
 from dff.errors import DffError
 from dff.query.prototypes import foreground_prototypes, prototypes_of
 from dff.query.shown import Patch, PatchQuery
+from dff.seen_view import SeenView
 from dff.selection.framed import framed
+from dff.selection.surface_grid import SurfaceGrid
 from dff.teachers import Teacher
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ def framed_voxels(scene: Scene, names: Sequence[str], query: PatchQuery) -> list
     drawn = [patch for patch in query.positives if patch.image in views]
     if len(drawn) < len(query.positives) or query.negatives:
         return []
-    grid = scene.surface
     spaces = [scene.baked(name).reduced for name in names]
     found = []
     for patch in drawn:
@@ -55,13 +56,32 @@ def framed_voxels(scene: Scene, names: Sequence[str], query: PatchQuery) -> list
         seen = scene.see(rescaled(view.camera, scale))
         rows, columns = seen.there.shape
         share = F.adaptive_avg_pool2d(inside.float()[None, None], (rows, columns))[0, 0]
-        small = share >= 0.5
-        unit = seen.field.unit_positions(seen.points.to(seen.field.aabb))
-        seed = framed(grid, spaces, grid.voxel_at(unit)[seen.there], small[seen.there])
+        seed = seed_in_view(scene.surface, spaces, seen, share >= 0.5)
         if seed is None:
             return []
         found.append(seed)
     return found
+
+
+def seed_in_view(
+    grid: SurfaceGrid,
+    spaces: Sequence[Float[Tensor, "n K"]],
+    seen: SeenView,
+    inside: Bool[Tensor, "h w"],
+) -> int | None:
+    """The voxel of the thing that some pixels of a view show, as if it was clicked.
+
+    Args:
+        grid: the scene's n voxels.
+        spaces: their unit features by each teacher.
+        seen: the view.
+        inside: its pixels that were framed; those without a surface count for nothing.
+
+    Returns:
+        As `dff.selection.framed.framed`.
+    """
+    unit = seen.field.unit_positions(seen.points.to(seen.field.aabb))
+    return framed(grid, spaces, grid.voxel_at(unit)[seen.there], inside[seen.there])
 
 
 def inside_of(patch: Patch, size: tuple[int, int]) -> Bool[Tensor, "h w"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -125,15 +126,21 @@ class DFFPipeline(VanillaPipeline):
             for name in [_present_name(key.removeprefix("module."), record)]
         }
         model.update_to_step(step)
+        self.load_strictly(state)
+        self._check_bases()
+
+    def load_strictly(self, state: Mapping[str, Any]) -> None:
+        """Load tensors by their names here, all of them: nerfstudio's own loads what fits.
+
+        Raises:
+            DffError: they are not those of this configuration.
+        """
         try:
-            # Strictly: nerfstudio's own falls back to loading what fits.
             self.load_state_dict(state, strict=True)
         except RuntimeError as error:
-            first = next(
-                (line.strip() for line in str(error).splitlines()[1:]), str(error).splitlines()[0]
-            )
-            raise DffError(f"the checkpoint does not fit this configuration: {first}") from error
-        self._check_bases()
+            first, *others = str(error).splitlines()
+            line = others[0].strip() if others else first
+            raise DffError(f"the checkpoint does not fit this configuration: {line}") from error
         self.to(torch.device(self.device))
 
     def _check_bases(self) -> None:

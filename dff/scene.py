@@ -11,7 +11,6 @@ import torch
 import yaml
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.engine.trainer import TrainerConfig
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from dff.nerfacto import as_scene_config, is_nerfacto, read_state
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.routing import text_teacher
 from dff.query.text import TextQuery
+from dff.rendered_rays import render_rays
 from dff.seen_view import SeenView
 from dff.selection.exact import BakedFeatures
 from dff.selection.selection import Selection
@@ -104,14 +104,16 @@ class Scene:
     @cached_property
     def surface(self) -> SurfaceGrid:
         """What the training views show, baked once and then kept beside the checkpoint."""
-        field = self._features
+        field = self.features
         path = self.checkpoint.parent.parent / "surface.safetensors"
         key = f"{self.fingerprint} {BAKED_RAYS} {RESOLUTION}"
         kept = load_grid(path, key)
         if kept is not None:
             return kept
         cameras = self.pipeline.datamanager.train_dataset.cameras
-        grid = bake(cameras, field, lambda rays: self._render_rays(rays, hidden=True), BAKED_RAYS)
+        grid = bake(
+            cameras, field, lambda rays: render_rays(self.model, rays, hidden=True), BAKED_RAYS
+        )
         try:
             save_grid(grid, path, key)
         except (OSError, DffError):
@@ -121,9 +123,18 @@ class Scene:
         return load_grid(path, key) or grid
 
     @property
+    def features(self) -> FeatureField:
+        """The feature field, to be asked.
+
+        Raises:
+            DffError: there is none.
+        """
+        return self.model.asked_features
+
+    @property
     def voxel_hidden(self) -> Float[Tensor, "n H"]:
         """Hidden features of the surface's voxels, as wide as those that rendering gives."""
-        field = self._features
+        field = self.features
         return (
             field.on_voxels(self.surface) if isinstance(field, LiftedField) else self.surface.hidden
         )
@@ -131,7 +142,7 @@ class Scene:
     def baked(self, teacher: str) -> BakedFeatures:
         """A teacher's features on the voxels of the surface."""
         if teacher not in self._baked:
-            weight = self._features.head(teacher).weight
+            weight = self.features.head(teacher).weight
             self._baked[teacher] = BakedFeatures.bake(self.voxel_hidden, weight)
         return self._baked[teacher]
 
@@ -155,7 +166,7 @@ class Scene:
         """
         coordinates = torch.tensor([[y, x]])
         rays = camera.to("cpu").generate_rays(camera_indices=0, coords=coordinates)
-        outputs = self._render_rays(rays)
+        outputs = render_rays(self.model, rays)
         point = rays.origins[0] + outputs["depth"][0] * rays.directions[0]
         return point.cpu(), float(outputs["accumulation"])
 
@@ -255,9 +266,9 @@ class Scene:
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
         features = hidden or selection is not None
-        outputs = self._render_rays(rays, edits, features, on_rows, touched)
+        outputs = render_rays(self.model, rays, edits, features, on_rows, touched)
         if selection is not None:
-            seen = SeenView.of(self._features, rays, outputs)
+            seen = SeenView.of(self.features, rays, outputs)
             outputs["relevancy"], outputs["mask"] = seen.asked(selection)
             if not hidden:
                 del outputs["hidden_features"]
@@ -273,35 +284,7 @@ class Scene:
             DffError: the scene has no features.
         """
         rays = camera.to(self.model.device).generate_rays(camera_indices=0, keep_shape=True)
-        return SeenView.of(self._features, rays, self._render_rays(rays, hidden=True))
-
-    @property
-    def _features(self) -> FeatureField:
-        if self.model.feature_field is None:
-            raise DffError("this scene was trained without features: it cannot be queried")
-        return self.model.feature_field
-
-    @torch.no_grad()
-    def _render_rays(
-        self,
-        rays: RayBundle,
-        edits: CompiledEdits | None = None,
-        hidden: bool = False,
-        on_rows: Callable[[float], None] | None = None,
-        touched: bool = False,
-    ) -> dict[str, Tensor]:
-        """Rays of any shape, rendered; what comes out has that shape."""
-        chunk = self.model.config.eval_num_rays_per_chunk
-        flat = rays.flatten()
-        parts: list[dict[str, Tensor]] = []
-        for start in range(0, len(flat), chunk):
-            bundle = self.model.collider(flat[start : start + chunk].to(self.model.device))
-            outputs = self.model.render(bundle, edits, hidden=hidden, touched=touched)
-            parts.append({name: value.cpu() for name, value in outputs.items()})
-            if on_rows is not None:
-                on_rows(min(1.0, (start + chunk) / len(flat)))
-        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return {name: value.view(*rays.shape, value.shape[-1]) for name, value in joined.items()}
+        return SeenView.of(self.features, rays, render_rays(self.model, rays, hidden=True))
 
 
 def load(config_path: Path | str, device: str | torch.device | None = None) -> Scene:

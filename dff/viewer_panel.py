@@ -10,10 +10,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.viewer.viewer_elements import (
     ViewerButton,
@@ -28,7 +27,7 @@ from dff.errors import DffError
 from dff.pictures import heatmap, overlay
 from dff.query.routing import likeness_teachers, text_teacher
 from dff.query.scores import QueryEmbedding
-from dff.query.text import TextQuery, embed_query
+from dff.query.text import TextQuery, embed_query, split_phrases
 from dff.query.threshold import EVEN_ODDS
 from dff.selection.feature_colours import FeatureColours
 from dff.selection.field_selection import FieldSelection
@@ -116,7 +115,7 @@ class ViewerPanel(nn.Module):
     def _ask(self) -> None:
         pipeline = self._pipeline()
         records = pipeline.dff_model.teacher_records
-        query = TextQuery(_phrases(self.words.value), _phrases(self.negatives.value))
+        query = TextQuery(split_phrases(self.words.value), split_phrases(self.negatives.value))
         name = text_teacher(records)
         if name not in self._teachers:
             device = str(pipeline.dff_model.device)
@@ -128,12 +127,11 @@ class ViewerPanel(nn.Module):
     def _show(self) -> None:
         """Let the model render what was asked."""
         model = self._pipeline().dff_model
-        if model.feature_field is None:
-            raise DffError("this scene is trained without features: it cannot be queried")
+        features = model.asked_features
         selection = None
         if self._query is not None:
             name, query = self._query
-            weight = model.feature_field.head(name).weight
+            weight = features.head(name).weight
             selection = FieldSelection.make(query, weight, float(self.threshold.value))
         model.viewer_outputs = ViewerOutputs(selection, self._colours())
 
@@ -150,8 +148,8 @@ class ViewerPanel(nn.Module):
         places = torch.rand(4096, 2, generator=generator)
         size = torch.cat([cameras.height[chosen], cameras.width[chosen]], dim=1).cpu()
         rays = cameras.to("cpu").generate_rays(chosen[:, None], coords=places * size)
-        found = _rendered(pipeline, rays)
-        return FeatureColours.of(found["hidden_features"].cpu(), found["accumulation"][:, 0].cpu())
+        found = render_rays(model, rays, model.edits, hidden=True)
+        return FeatureColours.of(found["hidden_features"], found["accumulation"][:, 0])
 
     def _arm(self) -> None:
         self.control.register_pointer_cb("click", lambda click: self._told(lambda: self._at(click)))
@@ -162,8 +160,7 @@ class ViewerPanel(nn.Module):
         pipeline = self._pipeline()
         with self._locked():
             model = pipeline.dff_model
-            if model.feature_field is None:
-                raise DffError("this scene is trained without features: it cannot be queried")
+            features = model.asked_features
             direction = torch.nn.functional.normalize(torch.tensor([click.direction]), dim=-1)
             rays = RayBundle(
                 origins=torch.tensor([click.origin]),
@@ -171,11 +168,11 @@ class ViewerPanel(nn.Module):
                 pixel_area=torch.ones(1, 1),
                 camera_indices=torch.zeros(1, 1, dtype=torch.long),
             )
-            found = _rendered(pipeline, rays)
+            found = render_rays(model, rays, model.edits, hidden=True)
             if float(found["accumulation"]) < 0.5:
                 raise DffError("no surface is there (sky, or never seen well): click a thing")
             name = likeness_teachers(model.teacher_records)[0]
-            looks = model.feature_field.decode(found["hidden_features"], name).cpu()
+            looks = features.decode(found["hidden_features"].to(features.aabb), name).detach().cpu()
             self._query = name, QueryEmbedding(looks, looks[:0], 1.0, "likeness")
             self.threshold.value = ALIKE
             self._show()
@@ -198,18 +195,3 @@ class ViewerPanel(nn.Module):
         lock = self.control.viewer.train_lock
         with contextlib.nullcontext() if lock is None else lock:
             yield
-
-
-@torch.no_grad()
-def _rendered(pipeline: DFFPipeline, rays: RayBundle) -> dict[str, Float[Tensor, "rays c"]]:
-    """Rays as the model renders them outside of training, in small parts."""
-    model = pipeline.dff_model
-    parts: list[dict[str, Any]] = []
-    for start in range(0, len(rays), 2048):
-        bundle = model.collider(rays[start : start + 2048].to(model.device))
-        parts.append(model.render(bundle, model.edits, hidden=True))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _phrases(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -94,7 +94,7 @@ class Repaint:
                 canvas,
                 judge,
                 prompt,
-                f"{found.model} {found.path.name} ({found.path.stat().st_size} bytes)",
+                found.facts,
                 source=self.source_prompt,
                 loss=self.loss,
                 patches=self.patches,

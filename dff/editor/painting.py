@@ -21,7 +21,6 @@ from dff.camera_paths import rescaled
 from dff.edited_surface import trained_places
 from dff.editor.latest import Outdated
 from dff.edits.compiled import CompiledEdits
-from dff.errors import DffError
 from dff.pictures import heatmap, overlay, to_bytes
 from dff.scene import Scene
 from dff.seen_view import SeenView
@@ -122,9 +121,7 @@ class Buffers:
             DffError: the scene has no features.
             Outdated: a later order has come.
         """
-        features = self.scene.model.feature_field
-        if features is None:
-            raise DffError("this scene was trained without features: it cannot be queried")
+        features = self.scene.features
         depth = self.outputs["depth"]
         flat = self.points.reshape(-1, 3).to(features.aabb)
         length = (SURFACE_SHARE * depth).reshape(-1, 1).to(flat)

@@ -57,6 +57,11 @@ def clean_prompts(prompts: Sequence[str], what: str = "prompt") -> tuple[str, ..
     return tuple(found.values())
 
 
+def split_phrases(text: str) -> tuple[str, ...]:
+    """Phrases that somebody wrote into one field, with commas in between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 @dataclass(frozen=True)
 class TextQuery:
     """What to look for, in words. Checked and cleaned when it is made.

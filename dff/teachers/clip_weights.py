@@ -62,6 +62,15 @@ class ClipSource:
     interpolation: str
     openai: bool
 
+    @property
+    def facts(self) -> str:
+        """Model, file name and size in bytes: what tells one tower from another without reading it.
+
+        Raises:
+            OSError: the file has gone since it was found.
+        """
+        return f"{self.model} {self.path.name} ({self.path.stat().st_size} bytes)"
+
 
 def find_source(options: ClipOptions) -> ClipSource:
     """Check the names and find the weights file, before anything slow is done.

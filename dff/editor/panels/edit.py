@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from dff.editor.asking import TEXT_SOFTNESS
 from dff.editor.forms import Form, kind_of, kinds
 from dff.editor.panels.repaint import RepaintPanel
-from dff.editor.panels.select import phrases
 from dff.edits.document import EditStep
 from dff.edits.operations import Insert
 from dff.edits.selections import TextSelection
 from dff.errors import DffError
+from dff.query.text import split_phrases
 
 if TYPE_CHECKING:
     from dff.editor.app import Editor
@@ -88,7 +88,7 @@ class EditPanel:
         session = self._editor.session
         operation = self._forms[self._which.value].operation()
         if isinstance(operation, Insert):
-            words = phrases(self._words.value)
+            words = split_phrases(self._words.value)
             if not words:
                 raise DffError("say in words what of the other scene is to be inserted")
             selection = TextSelection(text=words, softness=TEXT_SOFTNESS)

@@ -65,9 +65,8 @@ class RepaintPanel:
         def work(progress: Callable[[float], None]) -> str:
             canvas = Canvas.of(scene, selection)
             judge = load_tower(tower, scene.model.device)
-            facts = f"{tower.model} {tower.path.name} ({tower.path.stat().st_size} bytes)"
             guide = clip_guide(
-                canvas, judge, prompt, facts, patches=PatchSettings(), training=settings
+                canvas, judge, prompt, tower.facts, patches=PatchSettings(), training=settings
             )
             files = RepaintFiles.of(output)
 

@@ -10,7 +10,7 @@ from dff.editor.panels.kept import KeptPanel
 from dff.editor.panels.refine import RefinePanel
 from dff.editor.panels.things import ThingsPanel
 from dff.errors import DffError
-from dff.query.text import TextQuery
+from dff.query.text import TextQuery, split_phrases
 
 if TYPE_CHECKING:
     from dff.editor.app import Editor
@@ -19,11 +19,6 @@ TOOLS = ("orbit", "pick", "rectangle")
 NOTHING = "-"
 AUTOMATIC = "automatic"
 MOST_PICTURE_BYTES = 50_000_000
-
-
-def phrases(text: str) -> tuple[str, ...]:
-    """What is written with commas in between."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 class SelectPanel:
@@ -109,7 +104,7 @@ class SelectPanel:
             panel.refresh()
 
     def _ask_text(self) -> None:
-        query = TextQuery(phrases(self._words.value), phrases(self._not.value))
+        query = TextQuery(split_phrases(self._words.value), split_phrases(self._not.value))
         query = dataclasses.replace(query, teacher=self.teacher)
         self._editor.session.choose(ask_text(self._editor.session.scene, query))
         self._editor.show_selection()
