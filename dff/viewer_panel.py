@@ -29,6 +29,7 @@ from dff.query.routing import likeness_teachers, text_teacher
 from dff.query.scores import QueryEmbedding
 from dff.query.text import TextQuery, embed_query, split_phrases
 from dff.query.threshold import EVEN_ODDS
+from dff.rendered_rays import render_rays
 from dff.selection.feature_colours import FeatureColours
 from dff.selection.field_selection import FieldSelection
 from dff.teachers import Teacher, get_teacher
