@@ -10,6 +10,7 @@ time with more. Without numba its column is left out.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 import tyro
 
-from dff.fields.compiled_kernel import SOURCE, build
+from dff.fields.compiled_kernel import SOURCES, build
 from dff.fields.hash_encoding import GridShape, interpolate_torch
 from dff.fields.hash_encoding_cpu import interpolate_cpu
 
@@ -207,7 +208,7 @@ def first_use(settings: Settings) -> dict[str, float]:
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        build(SOURCE, Path(folder) / "kernel.so")
+        build(SOURCES, Path(folder) / "kernel.so")
         figures["c_build"] = time.perf_counter() - start
         if settings.numba:
             script = (
@@ -237,11 +238,12 @@ def report(name: str, figures: dict[str, float]) -> None:
 
 def main(settings: Settings) -> None:
     if settings.numba and importlib.util.find_spec("numba") is None:
-        settings.numba = False
+        settings = dataclasses.replace(settings, numba=False)
         print("numba is not installed: compared without it")
     os.environ["NUMBA_NUM_THREADS"] = str(max(settings.threads))
     figures: dict[str, Any] = {}
-    # Numba last: torch's own operations were seen to slow down several times once it is imported.
+    # Numba last: on the one machine where this was measured (2 cores), torch's own operations took
+    # several times as long once it was imported. Why, and whether elsewhere, is not known.
     for numba in (False, True) if settings.numba else (False,):
         for threads in settings.threads:
             torch.set_num_threads(threads)

@@ -13,9 +13,10 @@ from nerfstudio.field_components.mlp import MLP as NerfstudioMLP
 from torch import Tensor, nn
 
 from dff.errors import DffError, notice_in_one_line
-from dff.fields.compiled_kernel import load_kernel
+from dff.fields.compiled_kernel import load_kernels
 from dff.fields.hash_encoding import GridShape, HashEncoding, interpolate_torch
 from dff.fields.hash_encoding_cpu import interpolate_cpu
+from dff.fields.mlp_cpu import CompiledMLP
 
 Implementation = Literal["auto", "tcnn", "triton", "cpu", "torch"]
 ResolvedImplementation = Literal["tcnn", "triton", "cpu", "torch"]
@@ -23,7 +24,7 @@ ResolvedImplementation = Literal["tcnn", "triton", "cpu", "torch"]
 DESCRIPTIONS = {
     "tcnn": "tiny-cuda-nn",
     "triton": "Triton kernels for the hash encoding, torch for the rest",
-    "cpu": "compiled CPU kernel for the hash encoding, torch for the rest",
+    "cpu": "compiled CPU kernels for hash encoding and MLPs, torch for the rest",
     "torch": "pure torch",
 }
 
@@ -88,7 +89,7 @@ def resolve_implementation(implementation: str) -> ResolvedImplementation:
             "implementation=triton needs a CUDA device that Triton knows: "
             "give --pipeline.model.implementation auto"
         )
-    if load_kernel() is not None:
+    if load_kernels() is not None:
         return "cpu"
     if asked:
         raise DffError(
@@ -140,7 +141,8 @@ def mlp(
     implementation: ResolvedImplementation,
 ) -> nn.Module:
     """ReLU network with ``hidden_layers`` hidden layers and a linear last layer."""
-    network = NerfstudioMLP(
+    kind = CompiledMLP if implementation == "cpu" else NerfstudioMLP
+    network = kind(
         in_dim=in_dim,
         num_layers=hidden_layers + 1,
         layer_width=hidden_dim,

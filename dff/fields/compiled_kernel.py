@@ -1,7 +1,7 @@
-"""Compile the hash encoding's C source at first use, and keep the library.
+"""Compile the C sources of hash encoding and MLP at first use, and keep the library.
 
 No torch headers and no build step at installation: any C compiler on the path will do, and where
-there is none (or anything at all goes wrong) the pure-torch encoding does the same, slower.
+there is none (or anything at all goes wrong) pure torch does the same, slower.
 """
 
 from __future__ import annotations
@@ -14,18 +14,32 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dff.errors import DffError, notice_in_one_line
 from dff.files import atomic_write
 
-SOURCE = Path(__file__).with_name("hash_encoding.c")
+# Headers too: they are not compiled, but the library is made of them.
+SOURCES = tuple(Path(__file__).with_name(x) for x in ("hash_encoding.c", "mlp.c", "tasks.h"))
 COMPILERS = ("cc", "gcc", "clang")
 # The first that the compiler takes: not every one knows how to tune for the machine it runs on.
 TUNING = (("-march=native",), ("-mcpu=native",), ())
 SECONDS = 120
-Kernel = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The functions of the library.
+
+    Attributes:
+        hash_encoding: see ``hash_encoding.c``.
+        mlp: see ``mlp.c``; returns 0, or 1 when there is no memory.
+    """
+
+    hash_encoding: Callable[..., None]
+    mlp: Callable[..., int]
 
 
 def cache_folder() -> Path:
@@ -56,14 +70,16 @@ def machine() -> str:
     return "\n".join(facts)
 
 
-def library_path(source: Path = SOURCE) -> Path:
-    """The file that the library of this source has, or will have, on this machine."""
-    key = hashlib.sha256(source.read_bytes() + machine().encode()).hexdigest()[:20]
-    return cache_folder() / f"hash_encoding-{key}.so"
+def library_path(sources: Sequence[Path] = SOURCES) -> Path:
+    """The file that the library of these sources has, or will have, on this machine."""
+    key = hashlib.sha256(machine().encode())
+    for source in sources:
+        key.update(source.read_bytes())
+    return cache_folder() / f"fields-{key.hexdigest()[:20]}.so"
 
 
-def build(source: Path, target: Path) -> None:
-    """Compile a source file to a library that is there whole or not at all.
+def build(sources: Sequence[Path], target: Path) -> None:
+    """Compile source files to a library that is there whole or not at all.
 
     Raises:
         DffError: there is no compiler, it refuses, or the library cannot be written.
@@ -72,13 +88,23 @@ def build(source: Path, target: Path) -> None:
     if compiler is None:
         raise DffError("no C compiler found (cc, gcc, clang; or name one in CC)")
     reason = ""
+    compiled = [str(source) for source in sources if source.suffix == ".c"]
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "library.so"
         for tuning in TUNING:
-            command = [compiler, "-O3", *tuning, "-std=gnu11", "-shared", "-fPIC", "-pthread"]
+            command = [
+                compiler,
+                "-O3",
+                *tuning,
+                "-std=gnu11",
+                "-shared",
+                "-fPIC",
+                "-pthread",
+                "-ldl",
+            ]
             try:
                 done = subprocess.run(
-                    [*command, "-o", str(made), str(source)],
+                    [*command, "-o", str(made), *compiled],
                     capture_output=True,
                     text=True,
                     timeout=SECONDS,
@@ -94,35 +120,38 @@ def build(source: Path, target: Path) -> None:
     raise DffError(f"{compiler} cannot compile it: {reason.strip() or 'no reason given'}")
 
 
-def open_library(path: Path) -> Kernel:
-    """The kernel in a library.
+def open_library(path: Path) -> Kernels:
+    """The functions in a library.
 
     Raises:
         OSError, AttributeError: it is damaged, or may not be run from there.
     """
-    kernel = ctypes.CDLL(str(path)).dff_hash_encoding
-    address, whole = ctypes.c_void_p, ctypes.c_int
-    kernel.argtypes = [whole, *[address] * 7, ctypes.c_int64, ctypes.c_uint32, whole, whole, whole]
-    kernel.restype = None
-    return kernel
+    library = ctypes.CDLL(str(path))
+    address, whole, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    encoding, mlp = library.dff_hash_encoding, library.dff_mlp
+    encoding.argtypes = [whole, *[address] * 7, long, ctypes.c_uint32, whole, whole, whole]
+    encoding.restype = None
+    mlp.argtypes = [whole, *[address] * 6, whole, long, whole]
+    mlp.restype = whole
+    return Kernels(encoding, mlp)
 
 
 @functools.cache
-def load_kernel() -> Kernel | None:
-    """The compiled kernel, built when it is not there yet; None, and one line why, without it.
+def load_kernels() -> Kernels | None:
+    """The compiled kernels, built when they are not there yet; None, and one line why, without.
 
     Every process asks once.
     """
     try:
         path = library_path()
         if not path.exists():
-            build(SOURCE, path)
+            build(SOURCES, path)
         try:
             return open_library(path)
         except (OSError, AttributeError):
-            build(SOURCE, path)  # damaged
+            build(SOURCES, path)  # damaged
             return open_library(path)
     except (DffError, OSError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        notice_in_one_line(f"the hash encoding runs in pure torch, three times slower: {reason}")
+        notice_in_one_line(f"fields run in pure torch, three times slower: {reason}")
         return None

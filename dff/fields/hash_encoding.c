@@ -1,21 +1,17 @@
 /* Multiresolution hash encoding on a CPU: values, table gradient, position gradient.
  *
  * The same sums as interpolate_torch in hash_encoding.py, which is the reference and says what the
- * arguments mean. Work is cut into tasks that never write to the same place and are the same
- * whatever the number of threads, so results do not depend on it. Threads live for one call: there
- * is nothing to set up, to spin while idle, or to lose in a fork.
+ * arguments mean.
  *
  * Plain C11 with vector extensions of gcc and clang; compiled_kernel.py builds it at first use.
  */
-#include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "tasks.h"
+
 #define BATCH 64    /* points whose rows are found before any is read */
 #define BLOCK 1024  /* points of one task */
-#define MAX_THREADS 64
 
 typedef struct {
     const float *positions; /* (points, 3) */
@@ -27,9 +23,7 @@ typedef struct {
     const uint8_t *dense;       /* (levels,) */
     int64_t points;
     uint32_t mask; /* entries of a hashed level, less one: a power of two less one */
-    int levels, features;
-    int work, tasks;
-    atomic_int next;
+    int levels, features, work;
 } Job;
 
 enum { VALUES = 0, TABLE_GRADIENT = 1, POSITION_GRADIENT = 2 };
@@ -223,17 +217,14 @@ static inline __attribute__((always_inline)) void position_gradient(
     default: function(job, task, (job)->features);                          \
     }
 
-static void *worker(void *given)
+static void run_task(void *given, int task, int worker)
 {
-    Job *job = given;
-    for (;;) {
-        const int task = atomic_fetch_add(&job->next, 1);
-        if (task >= job->tasks) return NULL;
-        switch (job->work) {
-        case VALUES: WITH_FEATURES(values, job, task); break;
-        case TABLE_GRADIENT: WITH_FEATURES(table_gradient, job, task); break;
-        default: WITH_FEATURES(position_gradient, job, task);
-        }
+    (void)worker;
+    const Job *job = given;
+    switch (job->work) {
+    case VALUES: WITH_FEATURES(values, job, task); break;
+    case TABLE_GRADIENT: WITH_FEATURES(table_gradient, job, task); break;
+    default: WITH_FEATURES(position_gradient, job, task);
     }
 }
 
@@ -244,17 +235,7 @@ void dff_hash_encoding(
     uint32_t mask, int levels, int features, int threads)
 {
     Job job = {positions, table, gradient, result, offsets, resolutions, dense, points,
-               mask, levels, features, work, 0, 0};
-    job.tasks = work == TABLE_GRADIENT ? levels : (int)((points + BLOCK - 1) / BLOCK);
-    if (threads > MAX_THREADS) threads = MAX_THREADS;
-    if (threads > job.tasks) threads = job.tasks;
-    if (points < BLOCK) threads = 1;
-    pthread_t helpers[MAX_THREADS];
-    int started = 0;
-    /* A thread that cannot be had is done without. */
-    while (started < threads - 1 &&
-           pthread_create(&helpers[started], NULL, worker, &job) == 0)
-        started++;
-    worker(&job);
-    for (int i = 0; i < started; i++) pthread_join(helpers[i], NULL);
+               mask, levels, features, work};
+    const int tasks = work == TABLE_GRADIENT ? levels : (int)((points + BLOCK - 1) / BLOCK);
+    run_tasks(run_task, &job, tasks, points < BLOCK ? 1 : threads);
 }

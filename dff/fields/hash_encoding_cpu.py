@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dff.fields.compiled_kernel import Kernel, load_kernel
+from dff.fields.compiled_kernel import Kernels, load_kernels
 from dff.fields.hash_encoding import GridShape, interpolate_torch
 
 
@@ -39,7 +39,7 @@ def _layout(shape: GridShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _run(
-    kernel: Kernel,
+    kernels: Kernels,
     work: Work,
     positions: Tensor,
     table: Tensor,
@@ -48,7 +48,7 @@ def _run(
     shape: GridShape,
 ) -> Tensor:
     offsets, resolutions, dense = _layout(shape)
-    kernel(
+    kernels.hash_encoding(
         int(work),
         positions.data_ptr(),
         table.data_ptr(),
@@ -69,12 +69,12 @@ def _run(
 class _CompiledInterpolation(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, positions: Tensor, table: Tensor, shape: GridShape, kernel: Kernel
+        ctx: Any, positions: Tensor, table: Tensor, shape: GridShape, kernels: Kernels
     ) -> Tensor:
-        ctx.shape, ctx.kernel = shape, kernel
+        ctx.shape, ctx.kernels = shape, kernels
         ctx.save_for_backward(positions, table)
         result = positions.new_empty(positions.shape[0], shape.out_dim)
-        return _run(kernel, Work.VALUES, positions, table, None, result, shape)
+        return _run(kernels, Work.VALUES, positions, table, None, result, shape)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -84,7 +84,7 @@ class _CompiledInterpolation(torch.autograd.Function):
         for_positions = for_table = None
 
         def run(work: Work, result: Tensor) -> Tensor:
-            return _run(ctx.kernel, work, positions, table, gradient, result, ctx.shape)
+            return _run(ctx.kernels, work, positions, table, gradient, result, ctx.shape)
 
         if ctx.needs_input_grad[1]:
             for_table = run(Work.TABLE_GRADIENT, torch.empty_like(table))
@@ -122,8 +122,8 @@ def interpolate_cpu(
     Returns:
         ``(points, levels * features)``, differentiable once in positions and table.
     """
-    kernel = load_kernel() if is_for_the_kernel(positions, table, shape) else None
-    if kernel is None:
+    kernels = load_kernels() if is_for_the_kernel(positions, table, shape) else None
+    if kernels is None:
         return interpolate_torch(positions, table, shape)
-    arguments = positions.contiguous(), table.contiguous(), shape, kernel
+    arguments = positions.contiguous(), table.contiguous(), shape, kernels
     return cast(Tensor, _CompiledInterpolation.apply(*arguments))

@@ -96,12 +96,16 @@ class RadianceField(Field):
     def colour_of(
         self,
         geometry: Float[Tensor, "*batch geometry"],
-        directions: Float[Tensor, "*batch 3"],
+        directions: Float[Tensor, "*#batch 3"],
         appearance: Float[Tensor, "*batch appearance"] | None = None,
     ) -> Float[Tensor, "*batch 3"]:
-        """Colour in [0, 1] from geometry features and unit view directions."""
+        """Colour in [0, 1] from geometry features and unit view directions.
+
+        Directions may have one entry, (rays, 1, 3), for all samples of a ray.
+        """
         encoded = self.direction_encoding(get_normalized_directions(directions).reshape(-1, 3))
-        parts = [encoded.view(*directions.shape[:-1], 16), geometry]
+        encoded = encoded.view(*directions.shape[:-1], 16).to(geometry.dtype)
+        parts = [encoded.expand(*geometry.shape[:-1], 16), geometry]
         if self.shape.appearance_dim:
             if appearance is None:
                 appearance = self.appearance.weight.mean(dim=0).expand(*geometry.shape[:-1], -1)
@@ -123,7 +127,10 @@ class RadianceField(Field):
         if self.training and self.shape.appearance_dim:
             assert ray_samples.camera_indices is not None
             appearance = self.appearance_of(ray_samples.camera_indices[..., 0])
-        rgb = self.colour_of(density_embedding, ray_samples.frustums.directions, appearance)
+        directions = ray_samples.frustums.directions
+        if directions.ndim > 2 and directions.stride(-2) == 0:
+            directions = directions[..., :1, :]
+        rgb = self.colour_of(density_embedding, directions, appearance)
         return {FieldHeadNames.RGB: rgb}
 
     def appearance_of(self, images: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch appearance"]:

@@ -108,6 +108,7 @@ class DensityPrior(nn.Module):
     def forward(self, unit: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
         """Initial density at positions in the unit cube, of the nearest grid point."""
         size = self.grid.shape[0]
-        cell = (unit.detach() * size).long().clamp(0, size - 1)
-        index = (cell[..., 0] * size + cell[..., 1]) * size + cell[..., 2]
-        return self.grid.view(-1)[index][..., None]
+        cell = (unit.detach() * size).nan_to_num().floor().clamp(0, size - 1)
+        # Whole numbers below 2**24 are exact in float32, whose products torch does fastest.
+        index = cell @ cell.new_tensor([size * size, size, 1])
+        return self.grid.view(-1).index_select(0, index.view(-1).int()).view(*unit.shape[:-1], 1)
