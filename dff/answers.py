@@ -11,6 +11,7 @@ from dff.edits.selections import FileSelection, PatchSelection, StepSelection
 from dff.selection.selection import Selection
 
 MOST_KEPT = 64
+MOST_BYTES = 256_000_000
 
 
 class Answers:
@@ -26,9 +27,15 @@ class Answers:
         if key not in self._kept:
             self._kept[key] = make()
         self._kept.move_to_end(key)
-        while len(self._kept) > MOST_KEPT:
+        while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self.bytes > MOST_BYTES):
             self._kept.popitem(last=False)
         return self._kept[key]
+
+    @property
+    def bytes(self) -> int:
+        """What is kept, without what all selections of a scene share."""
+        parts = (part for s in self._kept.values() for part in (s.values, s.scores, s.firm))
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 def key_of(described: StepSelection, folder: Path | None) -> Hashable | None:

@@ -38,7 +38,7 @@ def _config() -> DFFTrainerConfig:
         pipeline=DFFPipelineConfig(
             datamanager=DFFDataManagerConfig(
                 dataparser=NerfstudioDataParserConfig(),
-                train_num_rays_per_batch=1024,
+                train_num_rays_per_batch=1536,
                 eval_num_rays_per_batch=1024,
             ),
             model=DFFModelConfig(),

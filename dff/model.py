@@ -36,13 +36,16 @@ from dff.errors import DffError
 from dff.fields.blocks import ResolvedImplementation, layout_of, resolve_implementation
 from dff.fields.feature_field import FeatureField
 from dff.fields.proposal_field import ProposalField
-from dff.fields.radiance_field import RadianceField
+from dff.fields.radiance_field import RadianceField, colour_where
 from dff.fields.visibility import DensityPrior
 from dff.model_config import DFFModelConfig
 from dff.selection.field_selection import FieldSelection
 
 if TYPE_CHECKING:
     from dff.viewer_panel import ViewerOutputs
+
+# Dozens of samples that weigh less than this change no 8-bit pixel, whatever their colour.
+VISIBLE_WEIGHT = 1e-4
 
 
 class DFFModel(NerfactoModel):
@@ -261,12 +264,12 @@ class DFFModel(NerfactoModel):
         samples, _, _ = self.eval_sampler(ray_bundle, density_fns=density_fns)
         assert samples.deltas is not None
         if edits is None:
-            field_outputs = self.field(samples)
-            rgb = field_outputs[FieldHeadNames.RGB]
-            density = field_outputs[FieldHeadNames.DENSITY]
-            weights = rendering.weights_from_alphas(
-                rendering.alphas_from_density(density, samples.deltas)
-            )
+            density, geometry = self.field.get_density(samples)
+            alphas = rendering.alphas_from_density(density, samples.deltas)
+            weights = rendering.weights_from_alphas(alphas)
+            seen = weights[..., 0] > VISIBLE_WEIGHT
+            seen[..., -1] = True  # may be the background
+            rgb = colour_where(seen, self.field, geometry, samples)
             outputs = self._composite(weights, rgb, samples)
         else:
             weights, outputs = self._edited_outputs(edits, samples, touched)

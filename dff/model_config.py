@@ -34,9 +34,9 @@ class DFFModelConfig(NerfactoModelConfig):
     """Log2 of the entries per level of the radiance field's hash grid."""
     max_res: int = 1024
     """Resolution of the finest level of the radiance field's hash grid."""
-    num_proposal_samples_per_ray: tuple[int, ...] = (64,)
+    num_proposal_samples_per_ray: tuple[int, ...] = (48,)
     """Number of samples per ray for each proposal network."""
-    num_nerf_samples_per_ray: int = 24
+    num_nerf_samples_per_ray: int = 16
     """Number of samples per ray for the radiance field."""
     num_proposal_iterations: int = 1
     """Number of proposal network iterations."""
@@ -76,8 +76,8 @@ class DFFModelConfig(NerfactoModelConfig):
     eval_num_nerf_samples: int = 24
     """Samples per ray for the radiance field outside training."""
     eval_histogram_padding: float = 0.01
-    """Added to proposal weights outside training: smaller finds the surface with fewer samples,
-    once the proposal network is well trained."""
+    """Added to proposal weights outside training: smaller finds the surface with fewer samples, and
+    what edits move or uncover worse."""
     eval_num_rays_per_chunk: int = 4096
     """Rays rendered at once outside training."""
     train_features: bool = True

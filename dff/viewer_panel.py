@@ -100,6 +100,10 @@ class ViewerPanel(nn.Module):
         self.load = ViewerButton("Show edited", cb_hook=lambda _: self._told(self._load))
         self.said = ViewerText("Says", "", disabled=True)
         self.control = ViewerControl()
+        asking = (self.words, self.negatives, self.find, self.click, self.threshold, self.said)
+        # The viewer lists elements in the alphabetical order of the attributes that hold them.
+        for number, element in enumerate((*asking, self.document, self.load)):
+            setattr(self, f"a{number}", element)
 
     def _told(self, action: Callable[[], None]) -> None:
         """Do something; what is wrong is said in the panel and in the terminal, in one line."""
@@ -123,7 +127,7 @@ class ViewerPanel(nn.Module):
             self._teachers[name] = get_teacher(name, device, pipeline.config.teacher)
         self._query = name, embed_query(self._teachers[name], query)
         self._show()
-        self._say(f"{', '.join(query.positives)}: see the outputs heatmap and overlay")
+        self._say(f"see outputs heatmap, overlay: {', '.join(query.positives)}")
 
     def _show(self) -> None:
         """Let the model render what was asked."""
@@ -177,7 +181,7 @@ class ViewerPanel(nn.Module):
             self._query = name, QueryEmbedding(looks, looks[:0], 1.0, "likeness")
             self.threshold.value = ALIKE
             self._show()
-        self._say("what was clicked: see the outputs heatmap and overlay")
+        self._say("see outputs heatmap, overlay: the click")
         self.control.viewer._trigger_rerender()
 
     def _load(self) -> None:

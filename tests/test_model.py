@@ -11,7 +11,7 @@ from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.field_components.field_heads import FieldHeadNames
 
-from dff.model import DFFModel
+from dff.model import VISIBLE_WEIGHT, DFFModel
 from dff.query.scores import QueryEmbedding, query_scores
 from dff.selection.field_selection import FieldSelection
 
@@ -90,13 +90,15 @@ def weights_by_hand(density: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor
 
 
 def watched(model: DFFModel, bundle: RayBundle, **more):
-    """What is rendered, the samples it was rendered from, and what the radiance field said."""
+    """What is rendered, the samples it was rendered from, and what the radiance field says there."""
     seen = []
-    hook = model.field.register_forward_hook(lambda _, given, found: seen.append((*given, found)))
+    sampler = model.eval_sampler
+    hook = sampler.register_forward_hook(lambda _, given, found: seen.append(found[0]))
     outputs = model.render(bundle, **more)
     hook.remove()
-    ((samples, found),) = seen
-    return outputs, samples, found
+    (samples,) = seen
+    with torch.no_grad():
+        return outputs, samples, model.field(samples)
 
 
 class TestCompositing:
@@ -152,8 +154,13 @@ class TestCompositing:
         model = tiny_model(background_color="black").eval()
         found, samples, field = watched(model, rays())
         weights = weights_by_hand(field[FieldHeadNames.DENSITY], samples.deltas)
-        colour = (weights[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
+        everything = (weights[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
+        shown = torch.where(weights > VISIBLE_WEIGHT, weights, 0.0)
+        shown[:, -1] = weights[:, -1]
+        colour = (shown[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
         torch.testing.assert_close(found["rgb"].double(), colour, rtol=1e-4, atol=1e-5)
+        # What is left out would not change an 8-bit pixel by one step.
+        assert (found["rgb"] - everything).abs().max() < 1 / 255
         opacity = weights.sum(dim=1, keepdim=True)
         torch.testing.assert_close(found["accumulation"].double(), opacity, rtol=1e-4, atol=1e-5)
 

@@ -41,8 +41,17 @@ def typed(element, text: str) -> None:
 
 
 def test_the_viewer_finds_all_of_it(viewed):
-    names = {element.name for _, element in parse_object(viewed.scene.pipeline, ViewerElement, "")}
-    assert names >= {"Words", "But not", "Find", "Click to select", "Threshold", "Show edited"}
+    names = [element.name for _, element in parse_object(viewed.scene.pipeline, ViewerElement, "")]
+    assert names == [
+        "Words",
+        "But not",
+        "Find",
+        "Click to select",
+        "Threshold",
+        "Says",
+        "Edit document",
+        "Show edited",
+    ]
     assert len(parse_object(viewed.scene.pipeline, ViewerControl, "")) == 1
 
 

@@ -25,7 +25,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TextIO
@@ -60,12 +60,14 @@ class BenchEditor:
     """What is asked for and deleted."""
     pixels: int = 480
     """Along the longer side of pictures."""
-    repeats: int = 5
+    repeats: int = 3
     """Of each measurement."""
     nerfstudio: bool = True
     """Whether nerfstudio's own viewer is measured too."""
-    patience: float = 180.0
-    """Seconds to wait for anything."""
+    starting: float = 180.0
+    """Seconds to wait for a program to come up."""
+    patience: float = 40.0
+    """Seconds to wait for anything else."""
     json: Path | None = None
     """Where to write the figures."""
 
@@ -77,14 +79,14 @@ class BenchEditor:
             port = free_port()
             command = [tool("dff"), "edit", "--load-config", str(self.load_config)]
             command += ["--folder", str(Path(folder) / "edits"), "--port", str(port)]
-            with served(command, port, self.patience, log):
+            with served(command, port, self.starting, log):
                 pose = self.measure_editor(port, ours)
             if self.nerfstudio:
                 port = free_port()
                 command = [tool("ns-viewer"), "--load-config", str(self.load_config)]
                 command += ["--viewer.websocket-port", str(port)]
                 command += ["--viewer.websocket-host", "127.0.0.1"]
-                with served(command, port, self.patience, log):
+                with served(command, port, self.starting, log):
                     self.measure_nerfstudio(port, pose.scaled(NERFSTUDIO_SCALE), theirs)
         show(ours, theirs)
         if self.json is not None:
@@ -94,7 +96,7 @@ class BenchEditor:
     def measure_editor(self, port: int, found: dict[str, list[float]]) -> Pose:
         """Ask, edit, look around; the pose that was looked from."""
         with visiting(port, self.patience) as visitor:
-            watch = Watch(visitor, self.pixels, found)
+            watch = Watch(visitor, self.pixels, found, "dff edit")
             visitor.set("Pixels", str(self.pixels))
             watch.settle(0.0)
             pose = visitor.pose
@@ -115,7 +117,7 @@ class BenchEditor:
                 visitor.look(pose.aside(0.05 * (-1) ** number))
                 time.sleep(UNDER_WAY)
                 at = visitor.press("Find")
-                watch.answer("query meanwhile, answered", at, "content", "Selected")
+                watch.answer("query meanwhile, answered", at, "Selected")
                 watch.settle(at)
             watch.seen("delete", lambda: visitor.press("Apply to the selection"))
             for _ in range(self.repeats):
@@ -126,7 +128,7 @@ class BenchEditor:
     def measure_nerfstudio(self, port: int, pose: Pose, found: dict[str, list[float]]) -> None:
         """Look around, and tick a box meanwhile."""
         with visiting(port, self.patience, pose) as visitor:
-            watch = Watch(visitor, self.pixels, found)
+            watch = Watch(visitor, self.pixels, found, "ns-viewer")
             visitor.set("Max res", self.pixels)
             watch.settle(0.0)
             for number in range(self.repeats):
@@ -136,7 +138,7 @@ class BenchEditor:
                 time.sleep(UNDER_WAY)
                 at = visitor.set("Enable", number % 2 == 0, "Checkbox")
                 watch.panel("callback", at)
-                found.setdefault("checkbox, first", []).append(visitor.picture(at).at - at)
+                watch.note("checkbox, first", visitor.picture(at).at - at)
                 watch.settle(at)
             for number in range(self.repeats):
                 # Not twice the same: an element that is told its value is silent.
@@ -144,31 +146,38 @@ class BenchEditor:
                 visitor.look(pose.aside(0.05 * (-1) ** number))
                 time.sleep(UNDER_WAY)
                 at = visitor.press("Find")
-                watch.answer("query meanwhile, answered", at, "value", self.text)
+                watch.answer("query meanwhile, answered", at, self.text)
                 watch.settle(at)
 
 
 @dataclass
 class Watch:
-    """Takes the time.
+    """Takes the time, and tells it.
 
     Attributes:
         visitor: who looks.
         pixels: of a full picture.
         found: figures in seconds by what they are of; added to.
+        program: what is measured.
     """
 
     visitor: Visitor
     pixels: int
-    found: dict[str, list[float]] = field(default_factory=dict)
+    found: dict[str, list[float]]
+    program: str
+
+    def note(self, name: str, seconds: float) -> None:
+        """One more figure."""
+        self.found.setdefault(name, []).append(seconds)
+        print(f"{self.program}: {name}: {seconds:.3f} s", flush=True)
 
     def seen(self, name: str, do: Callable[[], float]) -> None:
         """From an input to the first picture and to the full one."""
         at = do()
         first = self.visitor.picture(at).at
         full = self.visitor.picture(at, self.pixels).at
-        self.found.setdefault(f"{name}, first", []).append(first - at)
-        self.found.setdefault(f"{name}, full", []).append(full - at)
+        self.note(f"{name}, first", first - at)
+        self.note(f"{name}, full", full - at)
         self.settle(at)
 
     def panel(self, name: str, at: float) -> None:
@@ -177,18 +186,17 @@ class Watch:
         def fits(event: Event) -> bool:
             return event.kind == "GuiUpdateMessage" and "visible" in event.message["updates"]
 
-        event = self.visitor.after(at, fits, "a change of a panel")
-        self.found.setdefault(name, []).append(event.at - at)
+        self.note(name, self.visitor.after(at, fits, "a change of a panel").at - at)
 
-    def answer(self, name: str, at: float, key: str, said: str) -> None:
+    def answer(self, name: str, at: float, said: str) -> None:
         """From a question to the line that says what was found."""
 
         def fits(event: Event) -> bool:
-            updates = event.message.get("updates", {}) if event.kind == "GuiUpdateMessage" else {}
-            return said in str(updates.get(key, ""))
+            # Visers differ in what they call an element's text.
+            updates = event.message["updates"] if event.kind == "GuiUpdateMessage" else {}
+            return any(said in str(value) for value in updates.values())
 
-        event = self.visitor.after(at, fits, "an answer")
-        self.found.setdefault(name, []).append(event.at - at)
+        self.note(name, self.visitor.after(at, fits, f"an answer with '{said}'").at - at)
 
     def settle(self, since: float) -> None:
         """Wait for the full picture and until none comes any more."""
@@ -240,14 +248,18 @@ def served(
     Raises:
         DffError: it ended by itself, or did not listen in time.
     """
+    name = Path(command[0]).name
+    print(f"starting {name} ...", flush=True)
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
     try:
-        ends = time.monotonic() + patience
+        began = time.monotonic()
+        ends = began + patience
         while not listening(port):
             if process.poll() is not None or time.monotonic() > ends:
                 tail = Path(log.name).read_text()[-600:]
-                raise DffError(f"{Path(command[0]).name} did not come up; its last words: {tail}")
+                raise DffError(f"{name} did not come up; its last words: {tail}")
             time.sleep(0.2)
+        print(f"{name} is up after {time.monotonic() - began:.0f} s", flush=True)
         yield process
     finally:
         process.terminate()

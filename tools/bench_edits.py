@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from bench_query import in_process, most_held
 from nerfstudio.cameras.cameras import Cameras
+from own_process import in_process, most_held
 from rich.console import Console
 from rich.table import Table
 

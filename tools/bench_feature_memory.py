@@ -11,7 +11,6 @@ line is measured in a process of its own.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import tempfile
 import time
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
+from own_process import resident_bytes
 from PIL import Image
 from torch import Tensor
 
@@ -83,12 +83,6 @@ class NoiseTeacher(Teacher):
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
         """There is no text tower."""
         raise NotImplementedError
-
-
-def resident_bytes() -> int:
-    """What the process holds in memory now (RSS), in bytes; Linux only."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def empty_maps(folder: Path, count: int, shape: tuple[int, int, int]) -> list[MapEntry]:

@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,7 +28,6 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from bench_feature_memory import resident_bytes
 from jaxtyping import Float, Int
 from made_up_surface import (
     HEIGHT,
@@ -42,6 +38,7 @@ from made_up_surface import (
     made_up,
     made_up_samples,
 )
+from own_process import in_process, most_held, resident_bytes
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -128,7 +125,7 @@ def ask_by_parts(
     values = tick(soft_mask(scores, threshold))
     kept = tick(without_specks(grid, values > 0))
     values = tick(values * kept.to(values))
-    names = ("scores", "threshold", "mask", "without specks", "values")
+    names: tuple[str, ...] = ("scores", "threshold", "mask", "without specks", "values")
     spent = [1e3 * (after - before) for before, after in itertools.pairwise(clock)]
     parts = dict(zip(names, spent, strict=True))
     return parts, values
@@ -248,32 +245,8 @@ def memory(bench: BenchQuery, dim: int) -> tuple[float, float, float, float]:
         ask_by_parts(scene.grid, scene.baked, scene.query)
     with most_held() as texts:
         ask_many(scene)
-    return (held - before) / 1e6, *((peak[0] - before) / 1e6 for peak in (building, query, texts))
-
-
-@contextmanager
-def most_held() -> Iterator[list[int]]:
-    """Bytes that the process held at most: the one entry of the list, once it is left."""
-    most, done = [resident_bytes()], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(1e-3):
-            most[0] = max(most[0], resident_bytes())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        watcher.join()
-        most[0] = max(most[0], resident_bytes())
-
-
-def in_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of this file in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    most = [(peak[0] - before) / 1e6 for peak in (building, query, texts)]
+    return (held - before) / 1e6, most[0], most[1], most[2]
 
 
 @contextmanager
@@ -371,4 +344,7 @@ def report(rows: list[Row], bench: BenchQuery) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(BenchQuery))
+    try:
+        main(tyro.cli(BenchQuery))
+    except DffError as error:
+        raise SystemExit(f"error: {error}") from error

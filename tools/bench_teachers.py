@@ -14,22 +14,20 @@ which means something for a trained teacher only. Leave the machine alone while 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import resource
 import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import tyro
+from own_process import in_process
 from random_teachers import options_for, write_random_weights
 
 from dff.data.feature_basis import Fidelity, fit_basis, project
@@ -160,13 +158,6 @@ def peak_memory() -> float:
             return int(lines["VmHWM"].split()[0]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def in_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of this file in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def run(teacher: str, device: str, bench: Bench) -> Row | DffError:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from dff.evaluate.counts import mean
+
 # dB that an edit may cost, and that what it leaves alone has at least.
 LOSS_GOALS = {
     "recolour": 2.0,
@@ -96,10 +98,6 @@ def report(found: Sequence[Figures]) -> None:
 
 def cells(edit: str, rows: Sequence[Figures]) -> list[str]:
     """Means of some rows of one edit, beside its goals."""
-
-    def mean(values: Sequence[float]) -> float:
-        known = [value for value in values if not math.isnan(value)]
-        return sum(known) / len(known) if known else math.nan
 
     def told(value: float, missed: bool = False, digits: int = 1) -> str:
         text = "-" if math.isnan(value) else f"{value:.{digits}f}"

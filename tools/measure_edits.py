@@ -26,36 +26,40 @@ a text or a click selects is recoloured and deleted, and only locality is measur
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from edit_report import Figures, facts, in_words, report
-from measure_queries import true_instances
 from rich.console import Console
 from torch import Tensor
 
 import dff
 from dff.data.generated.edited import TrueEdit
 from dff.data.generated.scene import write_scene
-from dff.data.images import load_image
-from dff.edits.document import EditDocument, EditStep
-from dff.edits.operations import Delete, HueShift, Insert
+from dff.edits.document import EditStep
+from dff.edits.operations import Delete, HueShift
 from dff.edits.selections import ClickSelection, StepSelection, TextSelection
-from dff.edits.storage import save_document
 from dff.errors import DffError
-from dff.evaluate.edit_cases import EDITS, HUE, WAYS, Case, Pictures, Trained, cases, true_pictures
-from dff.evaluate.edits import faithfulness, locality, pooled_psnr, widened
-from dff.evaluate.masks import intersection_over_union
+from dff.evaluate.edit_cases import (
+    EDITS,
+    HUE,
+    WAYS,
+    Case,
+    Pictures,
+    Trained,
+    cameras_of,
+    cases,
+    photos,
+    true_pictures,
+)
+from dff.evaluate.edits import locality, pooled_psnr, widened
+from dff.evaluate.judged_edits import Bench, judged
 from dff.files import atomic_write, plain_name
 from dff.pictures import resize, to_bytes, write_png
-from dff.scene import Scene
 from dff.training import train_scene
 
 ENLARGED = 2
@@ -89,47 +93,6 @@ class MeasureEdits:
     """Where to write the figures."""
 
 
-class Bench:
-    """A trained scene and at most so many held-out views, rendered once without edits."""
-
-    def __init__(self, scene: Scene, most: int) -> None:
-        views = scene.views("eval")
-        spread = np.linspace(0, len(views) - 1, min(max(1, most), len(views))).round()
-        self.scene = scene
-        self.views = [views[int(place)] for place in spread]
-        self.seen = [scene.see(view.camera) for view in self.views]
-        self.unedited = [seen.rgb for seen in self.seen]
-        self._silhouettes: dict[StepSelection, list[Tensor]] = {}
-
-    def silhouettes(self, selection: StepSelection) -> list[Tensor]:
-        """Pixels of the views that show what is selected."""
-        if selection not in self._silhouettes:
-            assert isinstance(selection, (ClickSelection, TextSelection))
-            chosen = self.scene.select(selection.query(), selection.softness)
-            self._silhouettes[selection] = [seen.mask(chosen) for seen in self.seen]
-        return self._silhouettes[selection]
-
-    def edited(
-        self, step: EditStep, name: str, folder: Path | None, trusted: Sequence[Path] = ()
-    ) -> tuple[list[Tensor], dict[str, Any]]:
-        """The views with one step done, and how it was made ready to render.
-
-        Args:
-            step: the document's only one.
-            name: of the document's file.
-            folder: where it is kept; None keeps none.
-            trusted: folders that it may name files in.
-        """
-        document = EditDocument(steps=(step,))
-        if folder is not None:
-            save_document(document, folder / f"{name}.yml")
-        told: list[str] = []
-        start = time.perf_counter()
-        compiled = self.scene.compile(document, folder, tuple(trusted), told.append)
-        ready = {"compile_seconds": time.perf_counter() - start, "notice": "; ".join(told)}
-        return [self.scene.render(view.camera, compiled)["rgb"] for view in self.views], ready
-
-
 def write_strip(path: Path, columns: Sequence[Tensor]) -> None:
     """Pictures side by side, enlarged."""
     strip = torch.cat(list(columns), dim=1)
@@ -156,31 +119,20 @@ def measure_case(
         trusted: folders with other scenes.
     """
     before, kept, world = truths
-    selection = case.selections[way]
     name = plain_name(f"{case.name} {way}")
-    step = EditStep(name=case.name, selection=selection, operation=case.operation)
+    step = EditStep(name=case.name, selection=case.selections[way], operation=case.operation)
     edited, ready = bench.edited(step, name, folder, trusted)
-    was, now = before.shows(case.truth.touched), kept.shows(case.truth.touched)
-    where = [widened(a | b) for a, b in zip(was, now, strict=True)]
-    near = faithfulness(edited, kept.images, bench.unedited, before.images, where)
-    best = max(range(len(where)), key=lambda k: int(where[k].sum()))
-    on_thing, off_thing = ([widened(mask) for mask in masks] for masks in (now, was))
+    found = judged(bench, case, way, edited, before, kept)
     columns = (bench.unedited, edited, kept.images, world.images)
-    write_strip(folder / f"{name}.png", [pictures[best] for pictures in columns])
-    marked, iou = now, math.nan
-    if not isinstance(case.operation, Insert):
-        marked = bench.silhouettes(selection)
-        thing = before.shows(case.truth.touched[:1])
-        iou = intersection_over_union(torch.stack(marked), torch.stack(thing))
-        if case.puts:
-            marked = [a | b for a, b in zip(marked, now, strict=True)]
+    write_strip(folder / f"{name}.png", [pictures[found.best] for pictures in columns])
+    on_thing, off_thing = ([widened(mask) for mask in masks] for masks in (found.now, found.was))
     return {
-        "edited": near.edited,
-        "unedited": near.unedited,
-        "world": pooled_psnr(edited, world.images, where),
-        "world_truth": pooled_psnr(kept.images, world.images, where),
-        "local": locality(edited, bench.unedited, marked),
-        "iou": iou,
+        "edited": found.edited,
+        "unedited": found.unedited,
+        "world": pooled_psnr(edited, world.images, found.near),
+        "world_truth": pooled_psnr(kept.images, world.images, found.near),
+        "local": found.local,
+        "iou": found.iou,
         "thing_edited": pooled_psnr(edited, kept.images, on_thing),
         "thing_unedited": pooled_psnr(bench.unedited, before.images, off_thing),
         **ready,
@@ -194,12 +146,8 @@ def measure_scene(
     assert options.work is not None
     folder = (options.pictures or options.work / "edits") / str(seed)
     truth, bench = own.truth, Bench(own.scene, options.views)
-    cameras = [truth.cameras[truth.frames[view.name]] for view in bench.views]
-    photographed = [c for c, out in zip(truth.cameras, truth.held_out, strict=True) if not out]
-    before = Pictures(
-        [load_image(view.path) for view in bench.views],
-        [true_instances(truth, view) for view in bench.views],
-    )
+    cameras, photographed = cameras_of(truth, bench.views)
+    before = photos(truth, bench.views)
     made: dict[TrueEdit, tuple[Pictures, Pictures]] = {}
     for case in cases(own, other):
         if case.name not in options.edits:

@@ -34,6 +34,7 @@ from dff.compiling import choose_threshold
 from dff.data.generated.scene import SceneTruth, load_truth
 from dff.data.images import load_image
 from dff.errors import DffError
+from dff.evaluate.counts import mean
 from dff.evaluate.flicker import (
     TOLERANCE,
     DepthFrame,
@@ -197,20 +198,14 @@ def true_frame(truth: SceneTruth, number: int) -> DepthFrame:
 
 def true_mask(truth: SceneTruth, number: int, phrase: str) -> Bool[Tensor, "h w"]:
     """Pixels of a frame that show a thing of a phrase."""
-    instances = torch.from_numpy(truth.masks(number)[1].astype("int64"))
     alike = [thing.instance for thing in truth.description.objects if thing.phrase == phrase]
-    return torch.isin(instances, torch.tensor(alike, dtype=torch.int64))
+    return torch.isin(truth.instances(number), torch.tensor(alike, dtype=torch.int64))
 
 
 def steadiness(masks: Masks, places: Sequence[SharedPlaces]) -> float:
     """Mean over pairs of frames that follow each other; pairs that show none of it left out."""
     values = [warped_iou(place, *two) for place, two in zip(places, pairwise(masks), strict=True)]
     return mean(values)
-
-
-def mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 def report(figures: Mapping[str, Mapping[str, float]]) -> None:

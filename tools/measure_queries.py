@@ -86,7 +86,7 @@ def measure(scene: Scene, truth: SceneTruth) -> dict[str, dict[str, float]]:
     held_out = [look(scene, truth, view) for view in scene.views("eval")]
     training = scene.views("train")
     corrections = [look(scene, truth, view) for view in training[:: len(training) // 8][:8]]
-    masks = {view.name: true_instances(truth, view) for view in training}
+    masks = {view.name: truth.instances(truth.frames[view.name]) for view in training}
     phrases = [thing.phrase for thing in truth.description.objects]
     figures = {}
     for thing in truth.description.objects:
@@ -154,11 +154,7 @@ def ask(scene: Scene, query: Query, views: list[Seen], numbers: list[int]) -> fl
 
 
 def look(scene: Scene, truth: SceneTruth, view: View) -> Seen:
-    return Seen(view, scene.see(view.camera), true_instances(truth, view))
-
-
-def true_instances(truth: SceneTruth, view: View) -> Int[Tensor, "h w"]:
-    return torch.from_numpy(truth.masks(truth.frames[view.name])[1].astype(np.int64))
+    return Seen(view, scene.see(view.camera), truth.instances(truth.frames[view.name]))
 
 
 def report(figures: dict[str, dict[str, dict[str, float]]]) -> None:

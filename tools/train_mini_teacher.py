@@ -110,8 +110,8 @@ class Options:
     """Minutes between measurements."""
     keep_every: float = 6.0
     """Minutes between checkpoints, each of which can already be used."""
-    scenes: Path = Path("../shared/scenes")
-    """Real captures to measure on, if they are there: `fruit` with labels, `fox` without."""
+    scenes: Path = Path("scenes")
+    """Folder of real captures to measure on, if they are there: `fruit` with labels, `fox`."""
     network: MiniConfig = field(
         default_factory=lambda: MiniConfig(scales=(1.0, 0.5), mirrored=True)
     )

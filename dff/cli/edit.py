@@ -45,7 +45,7 @@ class Edit:
             config = config / "config.yml"
         scene = load(config, choose_device(self.device, 0))
         print("Looking at what the photos show (once for each training) ...", flush=True)
-        assert len(scene.surface) >= 0
+        print(f"The scene's surface has {len(scene.surface):,} voxels.", flush=True)
         session = Session(
             scene,
             self.folder or default_folder(config),

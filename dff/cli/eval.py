@@ -62,7 +62,7 @@ class Eval:
     shown: int = 3
     """Frames with pictures in the report."""
     resolution_scale: float = 1.0
-    """Render at this share of the images' size."""
+    """Render at this share of the images' size, in (0, 4]."""
     compare: tuple[Path, ...] = ()
     """Two or more folders of dff eval to set side by side."""
 
@@ -81,7 +81,9 @@ class Eval:
         if self.load_config is None or self.output is None:
             raise UsageError("give --load-config and --output to evaluate, or --compare A B")
         if not 0 < self.resolution_scale <= 4:
-            raise UsageError(f"--resolution-scale must be above 0, not {self.resolution_scale}")
+            raise UsageError(
+                f"--resolution-scale must be above 0 and at most 4, not {self.resolution_scale}"
+            )
         if self.shown < 0:
             raise UsageError(f"--shown must be 0 or more, not {self.shown}")
         from dff.evaluate.run import PARTS, EvalOptions, evaluate

@@ -145,31 +145,16 @@ def prune(
     """
     if older_than is not None and not older_than >= 0:
         raise DffError(f"--older-than takes days, 0 or more, not {older_than}")
-    cleared, gone = Clearing(), set[Path]()
-
-    def remove(path: Path, kind: str) -> None:
-        if path in gone:
-            return
-        try:
-            size = path.stat().st_size
-            if not dry_run:
-                path.unlink()
-        except FileNotFoundError:
-            return  # another process was faster
-        except OSError as error:
-            raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
-        gone.add(path)
-        cleared.add(kind, size)
-
+    broom = _Broom(dry_run)
     for path, _ in damaged_files(root):
-        remove(path, "damaged")
+        broom.remove(path, "damaged")
     for path in left_overs(root, _WORK_SECONDS):
-        remove(path, "left over")
+        broom.remove(path, "left over")
     used, left = set[str | None](), set[str | None]()
     asked = teacher is not None or older_than is not None
     maps = map_files(root)
     # Listed after the maps, for a basis is there before its maps are.
-    bases = {path.name[: -len(ENDING)] for path in basis_files(root) if path not in gone}
+    bases = {path.name[: -len(ENDING)] for path in basis_files(root) if path not in broom.gone}
     for path in maps:
         try:
             entry = read_entry(path, whole=False)
@@ -177,18 +162,49 @@ def prune(
             continue  # counted above, or gone
         wanted = asked and teacher in (None, entry.facts.teacher)
         if wanted and (older_than is None or _age(path) >= older_than * DAY):
-            remove(path, "map" if teacher is None else f"map of {teacher}")
+            broom.remove(path, "map" if teacher is None else f"map of {teacher}")
             left.add(entry.facts.basis)
         elif entry.facts.basis is not None and entry.facts.basis not in bases:
-            remove(path, "map without its basis")
+            broom.remove(path, "map without its basis")
         else:
             used.add(entry.facts.basis)
     for path in basis_files(root):
         digest = path.name[: -len(ENDING)]
         # A new one without maps may be that of a process that has only begun.
         if digest not in used and (digest in left or _age(path) > _WORK_SECONDS):
-            remove(path, "unused basis")
-    return cleared
+            broom.remove(path, "unused basis")
+    return broom.cleared
+
+
+class _Broom:
+    """Removes files and counts them, each once; in a dry run it only counts.
+
+    Args:
+        dry_run: remove nothing.
+    """
+
+    def __init__(self, dry_run: bool) -> None:
+        self.cleared, self.gone = Clearing(), set[Path]()
+        self._dry_run = dry_run
+
+    def remove(self, path: Path, kind: str) -> None:
+        """Remove a file of some kind.
+
+        Raises:
+            DffError: it may not be removed.
+        """
+        if path in self.gone:
+            return
+        try:
+            size = path.stat().st_size
+            if not self._dry_run:
+                path.unlink()
+        except FileNotFoundError:
+            return  # another process was faster
+        except OSError as error:
+            raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
+        self.gone.add(path)
+        self.cleared.add(kind, size)
 
 
 def left_overs(root: Path, seconds: float) -> Iterator[Path]:

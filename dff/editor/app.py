@@ -11,9 +11,20 @@ from typing import Any
 
 import viser
 
-from dff.editor.compat import Click, Pointer, Rectangle, Tool, add_shortcuts, notify, serve
+from dff.editor.compat import (
+    Click,
+    Pointer,
+    Rectangle,
+    Tool,
+    add_shortcuts,
+    notify,
+    send_file,
+    serve,
+)
+from dff.editor.elements import put
 from dff.editor.gizmo import Gizmo
 from dff.editor.latest import InOrder, said
+from dff.editor.memory import share_freed_memory
 from dff.editor.painting import Look
 from dff.editor.panels.edit import EditPanel
 from dff.editor.panels.keep import KeepPanel
@@ -181,6 +192,11 @@ class Editor:
         for each in clients:
             notify(each, titles[kind], line, kind)
 
+    def send(self, client: Client, name: str, content: bytes) -> None:
+        """Let a person's browser save a file, unless that window was closed meanwhile."""
+        if client.client_id in self.windows:
+            send_file(client, name, content)
+
     def _save(self) -> None:
         path = self.session.save()
         self.say(f"saved as {path}", "done")
@@ -196,9 +212,10 @@ class Editor:
         stack = self.session.stack
         mark = " (not saved)" if self.session.unsaved else ""
         count = len(stack.document.steps)
-        self._top.content = f"**{self.session.path.name}**{mark}, {count} step{'s' * (count != 1)}"
-        for button, what in ((self._undo, stack.undoable), (self._redo, stack.redoable)):
-            button.disabled = what is None
+        name = self.session.path.name
+        put(self._top, content=f"**{name}**{mark}, {count} step{'s' * (count != 1)}")
+        put(self._undo, disabled=stack.undoable is None)
+        put(self._redo, disabled=stack.redoable is None)
         for panel in self._panels:
             panel.refresh()
         self.gizmo.refresh()
@@ -214,11 +231,10 @@ class Editor:
     def _progressed(self, progress: Progress) -> None:
         busy = bool(progress.label)
         for handle in (self._task_label, self._task_bar, self._cancel):
-            if handle.visible != busy:
-                handle.visible = busy
+            put(handle, visible=busy)
         if busy:
-            self._task_label.content = f"{progress.label}: {progress.share:.0%}"
-            self._task_bar.value = 100 * progress.share
+            put(self._task_label, content=f"{progress.label}: {progress.share:.0%}")
+            put(self._task_bar, value=100 * progress.share)
 
     def _task_ended(self, line: str, wrong: bool) -> None:
         self.say(line, "error" if wrong else "done")
@@ -251,9 +267,7 @@ class Editor:
         def pick() -> None:
             wanted = not (click.negative or self.select_panel.negative)
             spot = self.window_of(click.client).spot(click.x, click.y)
-            self.session.alike = self.select_panel.alike
-            self.session.teacher = self.select_panel.teacher
-            self.session.click(spot, wanted)
+            self.session.click(spot, wanted, self.select_panel.alike, self.select_panel.teacher)
             self.show_selection()
 
         self.do(pick, click.client)
@@ -302,6 +316,7 @@ def run_editor(session: Session, host: str, port: int, ready: Callable[[str], No
     Raises:
         DffError: no port is free there.
     """
+    share_freed_memory()
     editor = Editor(session, host, port)
     ready(editor.url)
     try:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import viser
@@ -51,6 +51,12 @@ def notify(
         client.add_notification(title, line, auto_close_seconds=SECONDS[kind], **how)
     else:
         client.add_notification(title, line, auto_close=round(1000 * SECONDS[kind]), **how)
+
+
+def send_file(client: viser.ClientHandle, name: str, content: bytes) -> None:
+    """Let a browser save a file, at once; viser before 1.0 offers a link to it."""
+    how: dict[str, Any] = {"save_immediately": True} if _has_typed_clicks(client.scene) else {}
+    client.send_file_download(name, content, **how)
 
 
 @dataclass(frozen=True)
@@ -150,24 +156,26 @@ def _click(event: Any, place: Sequence[float], negative: bool) -> Click:
     return Click(event.client, float(place[0]), float(place[1]), negative)
 
 
-class Shows(Protocol):
-    """Something in a panel that shows a picture."""
+class ShownPicture:
+    """A picture in a panel; viser before 1.0 knows pictures in texts only.
 
-    @property
-    def visible(self) -> bool: ...
+    Args:
+        gui: of viser.
+        picture: the first one.
+    """
 
-    @visible.setter
-    def visible(self, value: bool) -> None: ...
-
-    def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None: ...
-
-
-class _ImageShows:
     def __init__(self, gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        self._handle = gui.add_image(picture, format="png")
+        self._in_text = not hasattr(gui, "add_image")
+        if self._in_text:
+            # Without a folder that viser warns of every picture, though none is a file.
+            text, root = _as_markdown(picture), Path(tempfile.gettempdir())
+            self._handle = gui.add_markdown(text, image_root=root)
+        else:
+            self._handle = gui.add_image(picture, format="png")
 
     @property
     def visible(self) -> bool:
+        """Whether it is shown."""
         return self._handle.visible
 
     @visible.setter
@@ -175,32 +183,11 @@ class _ImageShows:
         self._handle.visible = value
 
     def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        self._handle.image = picture
-
-
-class _MarkdownShows:
-    def __init__(self, gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        # Without a folder this viser warns of every picture, though none is a file.
-        self._handle = gui.add_markdown(
-            _as_markdown(picture), image_root=Path(tempfile.gettempdir())
-        )
-
-    @property
-    def visible(self) -> bool:
-        return self._handle.visible
-
-    @visible.setter
-    def visible(self, value: bool) -> None:
-        self._handle.visible = value
-
-    def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        self._handle.content = _as_markdown(picture)
-
-
-def add_picture(gui: Any, picture: UInt8[np.ndarray, "h w 3"]) -> Shows:
-    """Put a picture into a panel; viser before 1.0 knows pictures in texts only."""
-    kind = _ImageShows if hasattr(gui, "add_image") else _MarkdownShows
-    return kind(gui, picture)
+        """Another picture in its place."""
+        if self._in_text:
+            self._handle.content = _as_markdown(picture)
+        else:
+            self._handle.image = picture
 
 
 def _as_markdown(picture: UInt8[np.ndarray, "h w 3"]) -> str:

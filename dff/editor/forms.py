@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from dff.editor.elements import NOTHING, offer
 from dff.edits.explain import explain
 from dff.edits.operations import OPERATIONS, RECOLOR_FUNCTIONS, Replace
 from dff.edits.selections import FileSelection
@@ -98,10 +99,7 @@ class Form:
         """Offer the selections that there are now."""
         for name in ("by",):
             if name in self._fields:
-                options = tuple(self._selections()) or ("-",)
-                dropdown = self._fields[name].handles[0]
-                if tuple(dropdown.options) != options:
-                    dropdown.options = options
+                offer(self._fields[name].handles[0], self._selections())
 
     def operation(self) -> Any:
         """What is set, checked.
@@ -156,7 +154,7 @@ class Form:
         return _simple(slider, float)
 
     def _chooser(self, gui: Any) -> Field:
-        handle = gui.add_dropdown("put there", tuple(self._selections()) or ("-",))
+        handle = gui.add_dropdown("put there", tuple(self._selections()) or (NOTHING,))
 
         def read() -> Any:
             files = self._selections()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
-import torch
 from scipy.spatial.transform import Rotation
 
 from dff.edits.operations import Duplicate, Insert, Replace, Transform
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NAME = "/gizmo"
 # Seconds without a change after which the next one is an action of its own.
 ONE_PULL = 1.0
+# World units up to which two places are one.
+SAME = 1e-6
 PLACED = (Transform, Duplicate, Insert, Replace)
 
 
@@ -84,8 +86,7 @@ class Gizmo:
         def follow() -> None:
             if self._handle is not handle:
                 return
-            now = tuple(float(each) for each in handle.position)
-            if not torch.allclose(torch.tensor(now), torch.tensor(position), atol=1e-6):
+            if math.dist(handle.position, position) > SAME:
                 return  # pulled on since; what comes next counts
             operation = self._editor.session.document.steps[step].operation
             translate = tuple(round(p - q, 6) for p, q in zip(position, anchor, strict=True))

@@ -117,6 +117,8 @@ class KeptSelections:
         before = self._of(name)
         if shown:
             self._selection(before)
+        else:
+            self._loaded.pop(before.path, None)
         changed = dataclasses.replace(before, shown=shown, colour=colour or before.colour)
         self._named = {**self._named, name: changed}
 
@@ -134,6 +136,7 @@ class KeptSelections:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
+        self._loaded.pop(path, None)
         self._named = {key: value for key, value in self._named.items() if key != name}
 
     def _of(self, name: str) -> Named:

@@ -69,13 +69,11 @@ class Work:
 
     Attributes:
         edits: what is changed.
-        edited: counts changes of the edits.
         selection: the current one.
         tinted: others that are shown.
     """
 
     edits: CompiledEdits | None = None
-    edited: int = 0
     selection: Selection | None = None
     tinted: tuple[Tinted, ...] = ()
 
@@ -126,18 +124,19 @@ class Buffers:
         flat = self.points.reshape(-1, 3).to(features.aabb)
         length = (SURFACE_SHARE * depth).reshape(-1, 1).to(flat)
         places, ours = trained_places(self.edits, flat, length)
-        hidden = []
-        with torch.no_grad():
-            for part in places.split(CHUNK):
-                if self.outdated():
-                    raise Outdated
-                hidden.append(features.hidden_at(part).cpu())
         shape = depth.shape[:2]
         there = self.there & ours.view(shape).cpu()
+        # Asked where there is something alone: most of what a view holds are these.
+        hidden = torch.zeros(len(flat), features.hidden_dim)
+        with torch.no_grad():
+            for part in there.flatten().nonzero()[:, 0].split(CHUNK):
+                if self.outdated():
+                    raise Outdated
+                hidden[part] = features.hidden_at(places[part.to(places.device)]).float().cpu()
         return SeenView(
             features,
             self.rgb,
-            torch.cat(hidden).view(*shape, -1) * there[..., None],
+            hidden.view(*shape, -1),
             places.view(*shape, 3).cpu(),
             depth[..., 0],
             there,
@@ -205,6 +204,7 @@ class Painter:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._kept: dict[tuple, Buffers] = {}
+        self._finished: list[tuple] = []
 
     @cached_property
     def _colours(self) -> FeatureColours | None:
@@ -230,6 +230,9 @@ class Painter:
             Outdated: it has.
         """
         whole = [self._key(camera, edits) for edits in self._needed(look, work)]
+        # Of views that were given up nothing stays, however many follow each other.
+        useful = {*whole, *self._finished}
+        self._kept = {key: found for key, found in self._kept.items() if key in useful}
         sizes = [1.0] if all(key in self._kept for key in whole) else scales(camera)
         for scale in sizes:
             smaller = rescaled(camera, scale)
@@ -241,6 +244,7 @@ class Painter:
             picture = split_at(sides[0], sides[1], look.split) if look.compare else sides[0]
             yield to_bytes(picture)
         self._kept = {key: self._kept[key] for key in whole if key in self._kept}
+        self._finished = whole
 
     def pointed(self, camera: Cameras, work: Work) -> SeenView:
         """The edited view, to point at things in.

@@ -13,13 +13,12 @@ from dff.document_sources import as_source
 from dff.editor.asking import Asked, Choice, ask_clicks, ask_saved
 from dff.editor.kept_selections import KeptSelections
 from dff.editor.painting import Work
+from dff.editor.places import place_of
 from dff.editor.uploads import DOCUMENT_SUFFIXES, check_document, keep_file
 from dff.edits.autosave import Autosave
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument, EditStep
-from dff.edits.layers import NOTHING
-from dff.edits.operations import Insert, Operation
-from dff.edits.references import referred
+from dff.edits.operations import Operation
 from dff.edits.selections import MovedSelection, StepSelection
 from dff.edits.stack import EditStack
 from dff.edits.storage import load_document, save_document
@@ -56,13 +55,10 @@ class Session:
         self.notice = notice
         self.choice: Choice | None = None
         self.clicks: tuple[tuple[Spot, bool], ...] = ()
-        self.alike = False
-        self.teacher: str | None = None
         # A step whose result is what is selected, instead of a choice.
         self.brought: int | None = None
         self.kept = KeptSelections(scene, folder)
         self._edits: CompiledEdits | None = None
-        self._edited = 0
         self._path = self._within(document)
         self._autosave = Autosave(self._path, notice)
         saved = load_document(self._path) if self._path.exists() else EditDocument()
@@ -98,7 +94,7 @@ class Session:
     @property
     def work(self) -> Work:
         """What pictures show."""
-        return Work(self._edits, self._edited, self.selection, self.kept.tinted)
+        return Work(self._edits, self.selection, self.kept.tinted)
 
     def change(self, do: Callable[[EditStack], object]) -> None:
         """Do something to the stack; if what comes out cannot be rendered, nothing was done.
@@ -176,7 +172,6 @@ class Session:
         document = stack.document
         edits = self.scene.compile(document, self.folder, self.trusted, self._tell)
         self._stack, self._edits = stack, edits
-        self._edited += 1
         if self.brought is not None and self.brought >= len(document.steps):
             self.brought = None
 
@@ -265,8 +260,16 @@ class Session:
         self.choice = Choice.of(self.scene, asked)
         self.clicks, self.brought = (), None
 
-    def click(self, spot: Spot, wanted: bool) -> None:
+    def click(
+        self, spot: Spot, wanted: bool, alike: bool = False, teacher: str | None = None
+    ) -> None:
         """One click more: this is of the thing, or is not.
+
+        Args:
+            spot: what was clicked.
+            wanted: whether it is of the thing.
+            alike: select everything that looks like what was clicked, connected or not.
+            teacher: whose features answer; None: those for clicks.
 
         Raises:
             DffError: the first one is negative, or it contradicts another one.
@@ -275,8 +278,8 @@ class Session:
         query = ClickQuery(
             tuple(s for s, good in clicks if good),
             tuple(s for s, good in clicks if not good),
-            not self.alike,
-            self.teacher,
+            not alike,
+            teacher,
         )
         asked = ask_clicks(self.scene, query)
         self.choose(asked)
@@ -340,33 +343,8 @@ class Session:
         """Delete a kept selection, unless a step needs it."""
         self.kept.drop(name, self.document)
 
-    # -- where things are
-
     def place_of(self, index: int) -> tuple[float, float, float] | None:
-        """Where the middle of what a step places is now, in world units; None: nowhere."""
-        steps = self.document.steps
-        if self._edits is None or not 0 <= index < len(steps) or not steps[index].enabled:
+        """Where the middle of what a step places is now; see `dff.editor.places`."""
+        if self._edits is None:
             return None
-        number = sum(step.enabled for step in steps[:index])
-        for layer in self._edits.layers:
-            # Without a pose it is what fills the hole.
-            if number in layer.brought_by and layer.ball is not None and layer.pose is not None:
-                x, y, z = layer.pose.apply(layer.ball.center.double()[None])[0].tolist()
-                return x, y, z
-        return self._unmoved(index)
-
-    def _unmoved(self, index: int) -> tuple[float, float, float] | None:
-        """The same for a step that leaves what it selects where it was."""
-        meant = referred(self.document.steps, index)
-        if meant is not None:
-            return self.place_of(meant)
-        step = self.document.steps[index]
-        if isinstance(step.operation, Insert):
-            return None
-        selection = as_source(self.scene, self.folder).answer(step.selection)
-        points = selection.grid.points[selection.values > NOTHING]
-        if len(points) == 0:
-            return None
-        x, y, z = ((points.amin(dim=0) + points.amax(dim=0)) / 2).tolist()
-        tx, ty, tz = getattr(step.operation, "translate", (0.0, 0.0, 0.0))
-        return x + tx, y + ty, z + tz
+        return place_of(as_source(self.scene, self.folder), self.document.steps, self._edits, index)

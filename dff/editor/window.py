@@ -13,6 +13,7 @@ from dff.camera_paths import focus_point
 from dff.editor.asking import Asked, ask_frame, inside_rectangle, spot_at
 from dff.editor.latest import Latest
 from dff.editor.lenses import Eye, eye_of
+from dff.editor.memory import FreedMemory
 from dff.editor.painting import Look, Painter, Work
 from dff.query.shown import Spot
 from dff.seen_view import SeenView
@@ -42,6 +43,7 @@ class Window:
         self._editor, self.client = editor, client
         self._painter = Painter(editor.session.scene)
         self._lock = threading.Lock()
+        self._freed = FreedMemory()
         self._pictures = Latest(self._paint, lambda line: editor.say(line, "error", client))
         self.painted = 0
 
@@ -136,9 +138,12 @@ class Window:
 
     def _paint(self, order: _Order, outdated: Callable[[], bool]) -> None:
         camera = order.eye.camera(order.look.size)
-        with self._lock:
-            for picture in self._painter.pictures(camera, order.look, order.work, outdated):
-                self.client.scene.set_background_image(
-                    picture, format="jpeg", jpeg_quality=JPEG_QUALITY
-                )
-                self.painted += 1
+        try:
+            with self._lock:
+                for picture in self._painter.pictures(camera, order.look, order.work, outdated):
+                    self.client.scene.set_background_image(
+                        picture, format="jpeg", jpeg_quality=JPEG_QUALITY
+                    )
+                    self.painted += 1
+        finally:
+            self._freed.give_back(at_once=not outdated())

@@ -57,7 +57,7 @@ class Likeness:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownThing:
     """A thing that was clicked or framed.
 
     Attributes:
@@ -90,7 +90,7 @@ class Asked:
     embeddings: Tensor | None = None
     text: Mapping[str, QueryEmbedding] = field(default_factory=dict)
     selected: Mapping[str, Selection | None] = field(default_factory=dict)
-    shown: Mapping[tuple[str, str], Shown] = field(default_factory=dict)
+    shown: Mapping[tuple[str, str], ShownThing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -133,16 +133,16 @@ def ask_everything(
                 text[name] = embed_query(scene.teacher, query)
             if SELECTED in ways:
                 told(f"selecting '{name}' in 3D")
-                selected[name] = _answer(scene, query, notes)
-    shown: dict[tuple[str, str], Shown] = {}
+                selected[name] = _answer(scene, query, notes.append)
+    shown: dict[tuple[str, str], ShownThing] = {}
     if benchmark.scribbles is not None and SCRIBBLES in ways:
-        shown[SCRIBBLES, benchmark.asked[0]] = _scribbled(scene, benchmark, views, notes)
+        shown[SCRIBBLES, benchmark.asked[0]] = _scribbled(scene, benchmark, views, notes.append)
     for thing, best in _prompt_images(benchmark, views).items():
         for way in (CLICK, PATCH):
             if way in ways:
                 told(f"one {way} on '{thing}' in {best}")
                 shown[way, thing] = _show(
-                    scene, benchmark, views[best], best, thing, way, teacher, notes
+                    scene, benchmark, views[best], best, thing, way, teacher, notes.append
                 )
     return Asked(labels, embeddings, text, selected, shown, tuple(notes))
 
@@ -170,8 +170,8 @@ def _show(
     thing: str,
     way: str,
     teacher: str | None,
-    notes: list[str],
-) -> Shown:
+    noted: Callable[[str], None],
+) -> ShownThing:
     """Click or frame a thing in one image; a patch counts for all of its class, as words do."""
     frame = benchmark.read(image)
     single = frame.thing(thing)
@@ -191,7 +191,7 @@ def _show(
         inside[int(y0) : int(y1), int(x0) : int(x1)] = True
     names = likeness_teachers(scene.model.teacher_records, teacher)
     likeness = _likeness(scene, names, view, inside, frame.thing(wanted))
-    return Shown(image, wanted, _answer(scene, query, notes), likeness)
+    return ShownThing(image, wanted, _answer(scene, query, noted), likeness)
 
 
 def _likeness(
@@ -222,8 +222,8 @@ def map_of(scene: Scene, teacher: str, view: View) -> Float[Tensor, "gh gw D"]:
 
 
 def _scribbled(
-    scene: Scene, benchmark: Benchmark, views: Mapping[str, View], notes: list[str]
-) -> Shown:
+    scene: Scene, benchmark: Benchmark, views: Mapping[str, View], noted: Callable[[str], None]
+) -> ShownThing:
     """The benchmark's own clicks."""
     given = benchmark.scribbles
     assert given is not None
@@ -234,15 +234,15 @@ def _scribbled(
         return tuple(Click(view.name, x * scale[1], y * scale[0]) for x, y in places)
 
     query = ClickQuery(clicks(given.positives), clicks(given.negatives))
-    return Shown(given.image, benchmark.asked[0], _answer(scene, query, notes), None)
+    return ShownThing(given.image, benchmark.asked[0], _answer(scene, query, noted), None)
 
 
-def _answer(scene: Scene, query: Query, notes: list[str]) -> Selection | None:
+def _answer(scene: Scene, query: Query, noted: Callable[[str], None]) -> Selection | None:
     """A selection; what a click cannot select in this scene counts as nothing found."""
     if isinstance(query, TextQuery):
         return scene.select(query)
     try:
         return scene.select(query)
     except DffError as error:
-        notes.append(f"nothing was selected: {error}")
+        noted(f"nothing was selected: {error}")
         return None

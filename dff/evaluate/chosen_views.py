@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from dff.errors import DffError
@@ -51,6 +52,12 @@ def views_of(scene: Scene, benchmark: Benchmark, leave_out: Sequence[str] = ()) 
             )
         found[name] = view
     return found
+
+
+def evenly(views: Sequence[View], most: int) -> list[View]:
+    """At most so many of some views, spread evenly; one at least, where there are any."""
+    chosen = np.linspace(0, len(views) - 1, min(max(1, most), len(views))).round()
+    return [views[int(place)] for place in chosen]
 
 
 def _counted(name: str, views: Sequence[View], by_name: dict[str, View]) -> View | None:

@@ -15,14 +15,16 @@ from dff.data.generated.cameras import Camera
 from dff.data.generated.description import SceneDescription
 from dff.data.generated.edited import TrueEdit, render_kept_light
 from dff.data.generated.layout import SceneObject
-from dff.data.generated.render import View, render_views
+from dff.data.generated.render import View as TrueView
+from dff.data.generated.render import render_views
 from dff.data.generated.scene import SceneTruth
+from dff.data.images import load_image
 from dff.edits.operations import Delete, Duplicate, HueShift, Insert, Operation, Transform
 from dff.edits.selections import ClickSelection, StepSelection, TextSelection
 from dff.edits.similarity import Similarity
 from dff.errors import DffError
 from dff.evaluate.prompts import deepest
-from dff.scene import Scene
+from dff.scene import Scene, View
 
 HUE = 120
 # How much a moved thing is turned, and how large the second of a duplicated one is.
@@ -76,8 +78,8 @@ def thing_of(truth: SceneTruth) -> SceneObject:
     """The thing that is edited: of all, by the pixels they have in held-out views, the one a
     quarter from the top. So it is large enough to be scored, and no choice of ours."""
     frames = [number for number, out in enumerate(truth.held_out) if out]
-    seen = np.concatenate([truth.masks(number)[1].ravel() for number in frames])
-    counts = np.bincount(seen, minlength=256)
+    seen = torch.cat([truth.instances(number).flatten() for number in frames])
+    counts = torch.bincount(seen, minlength=256).tolist()
     ranked = sorted(truth.description.objects, key=lambda thing: -counts[thing.instance])
     return ranked[len(ranked) // 4]
 
@@ -87,7 +89,7 @@ def selections_of(truth: SceneTruth, thing: SceneObject) -> dict[str, StepSelect
     and its name against those of all others."""
     name, most = "", torch.zeros(1, 1, dtype=torch.bool)
     for stem, number in truth.frames.items():
-        mask = torch.from_numpy(truth.masks(number)[1] == thing.instance)
+        mask = truth.instances(number) == thing.instance
         if not truth.held_out[number] and mask.sum() > most.sum():
             name, most = stem, mask
     if not name:
@@ -173,7 +175,8 @@ class Pictures:
     instances: list[Tensor]
 
     @classmethod
-    def of(cls, views: Sequence[View]) -> Pictures:
+    def of(cls, views: Sequence[TrueView]) -> Pictures:
+        """From rendered truth."""
         return cls(
             [torch.from_numpy(view.image.astype(np.float32) / 255) for view in views],
             [torch.from_numpy(view.instances.astype(np.int64)) for view in views],
@@ -183,6 +186,19 @@ class Pictures:
         """Masks of the things of those numbers."""
         wanted = torch.tensor(numbers)
         return [torch.isin(instances, wanted) for instances in self.instances]
+
+
+def photos(truth: SceneTruth, views: Sequence[View]) -> Pictures:
+    """What some views of a generated scene show, as they lie on disk, before any edit."""
+    numbers = [truth.frames[view.name] for view in views]
+    return Pictures([load_image(view.path) for view in views], list(map(truth.instances, numbers)))
+
+
+def cameras_of(truth: SceneTruth, views: Sequence[View]) -> tuple[list[Camera], list[Camera]]:
+    """Cameras of some views of a generated scene, and those that its photos were taken with."""
+    seen = [truth.cameras[truth.frames[view.name]] for view in views]
+    taken = [c for c, out in zip(truth.cameras, truth.held_out, strict=True) if not out]
+    return seen, taken
 
 
 def true_pictures(

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from dff.data.generated.scene import SceneTruth, load_truth
-from dff.data.images import load_image
-from dff.edits.document import EditDocument, EditStep
+from dff.edits.document import EditStep
 from dff.errors import DffError
-from dff.evaluate.edit_cases import Case, Pictures, Trained, cases, true_pictures
-from dff.evaluate.edits import faithfulness, locality, widened
-from dff.evaluate.masks import intersection_over_union
-from dff.scene import Scene, View
+from dff.evaluate.edit_cases import (
+    Case,
+    Pictures,
+    Trained,
+    cameras_of,
+    cases,
+    photos,
+    true_pictures,
+)
+from dff.evaluate.judged_edits import Bench, judged
+from dff.scene import Scene
 
 EDITS = ("recolour", "move", "delete with fill")
 VIEWS = 8
-# Goals of the project: what editing may cost in truth, and how little may change elsewhere, in dB.
-MOST_LOSS, LEAST_LOCAL = 1.0, 45.0
 
 
 @dataclass(frozen=True)
@@ -72,60 +74,34 @@ def measure_edits(
         DffError: the folder holds no whole generated scene.
     """
     truth = load_truth(data)
-    views = _spread(scene.views("eval"))
-    seen = [scene.see(view.camera) for view in views]
-    unedited = [each.rgb for each in seen]
-    instances = [
-        torch.from_numpy(truth.masks(truth.frames[v.name])[1].astype("int64")) for v in views
-    ]
-    before = Pictures([load_image(view.path) for view in views], instances)
+    bench = Bench(scene, VIEWS)
+    before = photos(truth, bench.views)
     found = []
     for case in cases(Trained(truth, scene, config), None):
         if case.name not in EDITS:
             continue
         told(f"{case.name} {case.thing}")
         try:
-            selection = scene.select(case.selections[way].query())  # type: ignore[union-attr]
-            marked = [each.mask(selection) for each in seen]
-            found.append(_measure(scene, truth, views, before, unedited, marked, case, way))
+            found.append(_measured(bench, truth, before, case, way))
         except DffError as error:
             found.append(EditFigures(case.name, case.thing, way, failed=str(error)))
     return found
 
 
-def _measure(
-    scene: Scene,
-    truth: SceneTruth,
-    views: Sequence[View],
-    before: Pictures,
-    unedited: list[Tensor],
-    marked: list[Tensor],
-    case: Case,
-    way: str,
+def _measured(
+    bench: Bench, truth: SceneTruth, before: Pictures, case: Case, way: str
 ) -> EditFigures:
-    cameras = [truth.cameras[truth.frames[view.name]] for view in views]
-    photographed = [c for c, out in zip(truth.cameras, truth.held_out, strict=True) if not out]
-    kept, _ = true_pictures(case.truth, cameras, photographed)
+    kept, _ = true_pictures(case.truth, *cameras_of(truth, bench.views))
     step = EditStep(name=case.name, selection=case.selections[way], operation=case.operation)
-    compiled = scene.compile(EditDocument(steps=(step,)), notice=lambda line: None)
-    edited = [scene.render(view.camera, compiled)["rgb"] for view in views]
-    was, now = before.shows(case.truth.touched), kept.shows(case.truth.touched)
-    where = [widened(a | b) for a, b in zip(was, now, strict=True)]
-    near = faithfulness(edited, kept.images, unedited, before.images, where)
-    changed = [a | b for a, b in zip(marked, now, strict=True)] if case.puts else marked
-    best = max(range(len(where)), key=lambda k: int(where[k].sum()))
+    edited, _ = bench.edited(step, case.name, folder=None)
+    found = judged(bench, case, way, edited, before, kept)
     return EditFigures(
         case.name,
         case.thing,
         way,
-        near.edited,
-        near.unedited,
-        locality(edited, unedited, changed),
-        intersection_over_union(torch.stack(marked), torch.stack(was)),
-        pictures=(unedited[best], edited[best], kept.images[best]),
+        found.edited,
+        found.unedited,
+        found.local,
+        found.iou,
+        pictures=tuple(each[found.best] for each in (bench.unedited, edited, kept.images)),
     )
-
-
-def _spread(views: Sequence[View]) -> list[View]:
-    chosen = np.linspace(0, len(views) - 1, min(VIEWS, len(views))).round()
-    return [views[int(place)] for place in chosen]

@@ -11,7 +11,7 @@ import torch
 
 from dff.evaluate.counts import mean
 from dff.evaluate.edited_scene import EditFigures
-from dff.evaluate.pieces import Shown, reduced
+from dff.evaluate.pieces import ReportPicture, reduced
 from dff.evaluate.summary import Summary, Table
 from dff.files import plain_name
 from dff.pictures import to_bytes, write_png
@@ -21,7 +21,7 @@ _FIGURES = ("edited", "unedited", "loss", "local", "iou")
 
 def edit_rows(
     found: Sequence[EditFigures], folder: Path
-) -> tuple[list[dict[str, Any]], list[Shown]]:
+) -> tuple[list[dict[str, Any]], list[ReportPicture]]:
     """Plain numbers of edits, and their pictures written: before, edited, truth, side by side."""
     rows, shown = [], []
     for one in found:
@@ -34,7 +34,7 @@ def edit_rows(
             strip = torch.cat([reduced(picture) for picture in one.pictures], dim=1)
             write_png(path, to_bytes(strip))
             caption = f"{one.edit} {one.thing}: before, edited, truth"
-            shown.append(Shown(path, caption, "edits"))
+            shown.append(ReportPicture(path, caption, "edits"))
     return rows, shown
 
 

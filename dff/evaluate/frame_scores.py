@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -87,12 +87,11 @@ class FrameScorer:
         camera = rescaled(view.camera, self.scale)
         has_features = self.scene.model.feature_field is not None
         found: dict[str, Any] = {"image": view.name, "split": view.split}
-        pictures = FramePictures(photo=photo)
         start = time.perf_counter()
         rays = camera.to(self.scene.model.device).generate_rays(camera_indices=0, keep_shape=True)
         outputs = self.scene.render(camera, hidden=has_features)
         found["seconds"] = time.perf_counter() - start
-        pictures.render = outputs["rgb"]
+        pictures = FramePictures(photo=photo, render=outputs["rgb"])
         if self.views and view.split == "eval":
             target = reduced_photo(photo, outputs["rgb"].shape[:2])
             found |= self._view_figures(outputs["rgb"], target)
@@ -107,8 +106,8 @@ class FrameScorer:
         field = self.scene.model.feature_field
         assert field is not None
         seen = _resized(SeenView.of(field, rays, outputs), frame.size)
-        self._score_segmentation(found, pictures, frame, seen, view)
-        return found, pictures
+        numbers, shown = self._segmentation(frame, seen, view)
+        return found | numbers, replace(shown, photo=photo, render=pictures.render)
 
     def _view_figures(self, rgb: Tensor, target: Tensor) -> dict[str, float | None]:
         return {
@@ -117,14 +116,12 @@ class FrameScorer:
             "lpips": None if self.lpips is None else self.lpips(rgb, target),
         }
 
-    def _score_segmentation(
-        self,
-        found: dict[str, Any],
-        pictures: FramePictures,
-        frame: Frame,
-        seen: SeenView,
-        view: View,
-    ) -> None:
+    def _segmentation(
+        self, frame: Frame, seen: SeenView, view: View
+    ) -> tuple[dict[str, Any], FramePictures]:
+        """Numbers of masks and label maps, and the pictures of them."""
+        found: dict[str, Any] = {}
+        pictures = FramePictures()
         maps = self._teacher_maps(view)
         asked = self.asked
         if asked.embeddings is not None:
@@ -161,7 +158,7 @@ class FrameScorer:
             if shown.likeness is not None:
                 mask = shown.likeness.scores(maps, frame.size) >= shown.likeness.threshold
                 _note(ways, way, thing, TEACHER, Counts.of(mask, truth, frame.known))
-        found["asked"], found["localised"] = ways, localised
+        return found | {"asked": ways, "localised": localised}, pictures
 
     def _teacher_maps(self, view: View) -> dict[str, Tensor]:
         """By teacher, its feature map of the photo."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dff.evaluate.metrics_file import plain
-from dff.evaluate.pieces import Shown
+from dff.evaluate.pieces import ReportPicture
 from dff.files import atomic_write, plain_name
 from dff.scene import Scene
 
@@ -52,11 +52,11 @@ def keep(
         stream.write(json.dumps({"key": key, "name": name, **content}).encode())
 
 
-def portable(shown: Shown) -> dict[str, str]:
+def portable(shown: ReportPicture) -> dict[str, str]:
     """A picture as it is kept: by its place in the output folder."""
     return {"path": f"pictures/{shown.path.name}", "caption": shown.caption, "part": shown.part}
 
 
-def shown_of(output: Path, kept: Mapping[str, str]) -> Shown:
+def shown_of(output: Path, kept: Mapping[str, str]) -> ReportPicture:
     """A picture that was kept."""
-    return Shown(output / kept["path"], kept["caption"], kept["part"])
+    return ReportPicture(output / kept["path"], kept["caption"], kept["part"])

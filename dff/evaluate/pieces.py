@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ MOST_HEATMAPS = 4
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportPicture:
     """A picture of the report.
 
     Attributes:
@@ -35,7 +35,7 @@ class Shown:
     part: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """Everything that is written.
 
@@ -52,14 +52,13 @@ class Found:
     made: Mapping[str, Any]
     summary: Summary
     frames: Sequence[Mapping[str, Any]]
-    pictures: Sequence[Shown] = ()
+    pictures: Sequence[ReportPicture] = ()
     notes: Sequence[str] = ()
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 def write_frame_pictures(
     folder: Path, name: str, found: FramePictures, labels: Sequence[str]
-) -> list[Shown]:
+) -> list[ReportPicture]:
     """Write what a report shows of one frame, reduced, and say what each picture is.
 
     Args:
@@ -68,12 +67,12 @@ def write_frame_pictures(
         found: of the frame.
         labels: the label list.
     """
-    shown: list[Shown] = []
+    shown: list[ReportPicture] = []
 
     def add(kind: str, picture: Tensor, caption: str, part: str) -> None:
         path = folder / f"{name}_{kind}.png"
         write_png(path, to_bytes(reduced(picture)))
-        shown.append(Shown(path, f"{name}: {caption}", part))
+        shown.append(ReportPicture(path, f"{name}: {caption}", part))
 
     assert found.photo is not None
     assert found.render is not None

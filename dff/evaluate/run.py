@@ -32,7 +32,7 @@ from dff.evaluate.frame_scores import FrameScorer
 from dff.evaluate.kept import identity_of, keep, portable, read_kept, shown_of
 from dff.evaluate.metrics_file import Metrics, plain, write_metrics
 from dff.evaluate.pictures import load_lpips
-from dff.evaluate.pieces import Found, Shown, write_frame_pictures
+from dff.evaluate.pieces import Found, ReportPicture, write_frame_pictures
 from dff.evaluate.shown import print_tables, write_report
 from dff.evaluate.summary import summarise
 from dff.scene import Scene, View
@@ -54,7 +54,7 @@ class EvalOptions:
         leave_out: images not to score.
         parts: of `PARTS`.
         shown: frames with pictures in the report.
-        scale: share of the photos' size at which is rendered.
+        scale: share of the photos' size at which is rendered, above 0.
     """
 
     config: Path
@@ -111,38 +111,13 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
             progress.update(task, description=what)
 
         kept = {view.name: read_kept(options.output, view.name, key) for view, _ in views}
-        asked = Asked()
-        finished = [found for found in kept.values() if found is not None]
-        if len(finished) == len(views):
-            asked = Asked(tuple(finished[0]["labels"]), notes=tuple(finished[0]["notes"]))
-        elif benchmark is not None and scene.model.feature_field is not None:
-            asked = _ask(scene, benchmark, wanted, options, told)
+        asked = _ask_unless_kept(scene, benchmark, wanted, options, kept, told)
         scorer = FrameScorer(
             scene, asked, benchmark, options.scale, lpips, "views" in options.parts
         )
-        frames, pictures = [], []
-        spread = _spread(
-            [view.name for view, image in views if image or benchmark is None], options
+        frames, pictures = _score_all(
+            scorer, views, kept, options, key, told, lambda: progress.advance(task)
         )
-        for view, image in views:
-            told(f"scoring {view.name}")
-            known = kept[view.name]
-            if known is None:
-                numbers, seen = scorer.score(view, image)
-                shown = []
-                if view.name in spread:
-                    folder = options.output / "pictures"
-                    shown = write_frame_pictures(folder, view.name, seen, asked.labels)
-                known = {
-                    "numbers": plain(numbers),
-                    "pictures": [portable(each) for each in shown],
-                    "labels": asked.labels,
-                    "notes": asked.notes,
-                }
-                keep(options.output, view.name, key, known)
-            frames.append(known["numbers"])
-            pictures += [shown_of(options.output, each) for each in known["pictures"]]
-            progress.advance(task)
         summary = summarise(frames, asked.labels, benchmark.asked if benchmark else ())
         notes += asked.notes
         if "edits" in options.parts and benchmark is not None and benchmark.format == "generated":
@@ -153,14 +128,7 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
     made = provenance(scene, options, data, benchmark, time.perf_counter() - start)
     title = f"{options.config.parent.parent.parent.name}/{options.config.parent.name}"
     found = Found(title, made, summary, frames, pictures, notes)
-    found.details["confusions"] = {
-        name: {"labels": labels, "counts": counts}
-        for name, (labels, counts) in summary.confusions.items()
-    }
-    found.details["frames"] = frames
-    found.details["notes"] = notes
-    write_metrics(Metrics(made, summary.figures, found.details), options.output)
-    report = write_report(found, options.output)
+    report = _write(found, options.output)
     print_tables(found, console)
     return report
 
@@ -193,23 +161,72 @@ def frames_of(
     return sorted(labelled.values(), key=lambda pair: pair[0].name)
 
 
-def _ask(
+def _ask_unless_kept(
     scene: Scene,
-    benchmark: Benchmark,
+    benchmark: Benchmark | None,
     wanted: Mapping[str, View],
     options: EvalOptions,
+    kept: Mapping[str, dict[str, Any] | None],
     told: Callable[[str], None],
 ) -> Asked:
-    """Everything that the options want asked."""
+    """Everything that the options want asked; of a run whose frames are all kept, what it noted."""
+    finished = [found for found in kept.values() if found is not None]
+    if len(finished) == len(kept):
+        return Asked(tuple(finished[0]["labels"]), notes=tuple(finished[0]["notes"]))
+    if benchmark is None or scene.model.feature_field is None:
+        return Asked()
     ways = tuple(part for part in options.parts if part in (*TEXT_WAYS, *SHOWN_WAYS))
     if "labels" not in options.parts:
         benchmark = dataclasses.replace(benchmark, label_list=False)
     return ask_everything(scene, benchmark, wanted, ways, told)
 
 
+def _score_all(
+    scorer: FrameScorer,
+    views: Sequence[tuple[View, str | None]],
+    kept: Mapping[str, dict[str, Any] | None],
+    options: EvalOptions,
+    key: str,
+    told: Callable[[str], None],
+    advance: Callable[[], object],
+) -> tuple[list[dict[str, Any]], list[ReportPicture]]:
+    """Numbers and pictures of all frames; those that are not kept yet are scored, and kept."""
+    pictured = _spread(
+        [view.name for view, image in views if image or scorer.benchmark is None], options
+    )
+    frames, pictures = [], []
+    for view, image in views:
+        told(f"scoring {view.name}")
+        known = kept[view.name]
+        if known is None:
+            folder = options.output / "pictures" if view.name in pictured else None
+            known = _score(scorer, view, image, folder)
+            keep(options.output, view.name, key, known)
+        frames.append(known["numbers"])
+        pictures += [shown_of(options.output, each) for each in known["pictures"]]
+        advance()
+    return frames, pictures
+
+
+def _score(
+    scorer: FrameScorer, view: View, image: str | None, folder: Path | None
+) -> dict[str, Any]:
+    """A frame as it is kept; its pictures are written into the folder, where one is given."""
+    numbers, seen = scorer.score(view, image)
+    shown = []
+    if folder is not None:
+        shown = write_frame_pictures(folder, view.name, seen, scorer.asked.labels)
+    return {
+        "numbers": plain(numbers),
+        "pictures": [portable(each) for each in shown],
+        "labels": scorer.asked.labels,
+        "notes": scorer.asked.notes,
+    }
+
+
 def _edits(
     scene: Scene, options: EvalOptions, data: Path, key: str, told: Callable[[str], None]
-) -> tuple[list[dict[str, Any]], list[Shown]]:
+) -> tuple[list[dict[str, Any]], list[ReportPicture]]:
     """Rows of the table of edits, and their pictures; kept when they are done."""
     known = read_kept(options.output, "edits", key, folder="")
     if known is None:
@@ -218,6 +235,20 @@ def _edits(
         known = {"numbers": plain(rows), "pictures": [portable(each) for each in shown]}
         keep(options.output, "edits", key, known, folder="")
     return known["numbers"], [shown_of(options.output, each) for each in known["pictures"]]
+
+
+def _write(found: Found, output: Path) -> Path:
+    """Write figures, their details and the report; gives the report's path."""
+    details = {
+        "confusions": {
+            name: {"labels": labels, "counts": counts}
+            for name, (labels, counts) in found.summary.confusions.items()
+        },
+        "frames": found.frames,
+        "notes": found.notes,
+    }
+    write_metrics(Metrics(found.made, found.summary.figures, details), output)
+    return write_report(found, output)
 
 
 def provenance(

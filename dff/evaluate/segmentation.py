@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dff.query.folded import fold_queries
 from dff.query.scores import cosine_scores, label_probabilities
-from dff.scene import Scene, View
+from dff.scene import Scene
 from dff.teachers import Teacher
 
 
@@ -24,12 +24,6 @@ def labels_of_hidden(
     with torch.no_grad():
         features = scene.model.feature_field.decode(hidden.to(scene.model.device), name)
     return label_probabilities(features, embeddings.to(features), scale).argmax(dim=-1).cpu()
-
-
-def labels_of_view(scene: Scene, view: View, phrases: Sequence[str]) -> Int[Tensor, "h w"]:
-    """Label map of the 3D features in one of the capture's cameras."""
-    hidden = scene.render(view.camera, hidden=True)["hidden_features"]
-    return labels_of_hidden(scene, hidden, scene.teacher.encode_text(phrases))
 
 
 def labels_of_image(

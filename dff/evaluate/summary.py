@@ -161,7 +161,12 @@ def _label_list(
     for source, title in SOURCES.items():
         counts = confusions[source].counts.tolist()
         summary.confusions[f"{title} against ground truth"] = (labels, counts)
-    agreement = confusions["agreement"]
+    _agreement(summary, confusions["agreement"], labels, chosen)
+
+
+def _agreement(
+    summary: Summary, agreement: Confusion, labels: tuple[str, ...], chosen: list[int]
+) -> None:
     summary.note("agreement_with_teacher/mean_iou", agreement.mean_iou(chosen))
     summary.note("agreement_with_teacher/accuracy", agreement.accuracy)
     summary.tables.append(

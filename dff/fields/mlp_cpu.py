@@ -108,4 +108,7 @@ class CompiledMLP(MLP):
             all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
             and max(self.in_dim, *(layer.out_features for layer in layers)) <= WIDEST
             and in_tensor.shape[-1] == self.in_dim
+            and isinstance(self.activation, nn.ReLU)
+            and self.out_activation is None
+            and not self.skip_connections
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RaySamples
 from nerfstudio.field_components.activations import trunc_exp
 from nerfstudio.field_components.encodings import SHEncoding
@@ -17,6 +18,14 @@ from dff.fields.blocks import ResolvedImplementation, grid_encoding, layout_of, 
 from dff.fields.contraction import to_unit_cube
 from dff.fields.hash_encoding import GridShape
 from dff.fields.visibility import DensityPrior
+
+
+class ColourField(Protocol):
+    """What gives colours."""
+
+    def colour_of(self, geometry: Tensor, directions: Tensor) -> Tensor:
+        """See `RadianceField.colour_of`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -136,3 +145,16 @@ class RadianceField(Field):
     def appearance_of(self, images: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch appearance"]:
         """Appearance embedding of the given training images."""
         return self.appearance(images)
+
+
+def colour_where(
+    seen: Bool[Tensor, "rays samples"],
+    field: ColourField,
+    geometry: Float[Tensor, "rays samples geometry"],
+    ray_samples: RaySamples,
+) -> Float[Tensor, "rays samples 3"]:
+    """Colour in [0, 1] of the ray samples that are seen, zero elsewhere."""
+    directions = ray_samples.frustums.directions.expand(*seen.shape, 3)
+    rgb = geometry.new_zeros(*seen.shape, 3)
+    rgb[seen] = field.colour_of(geometry[seen], directions[seen])
+    return rgb

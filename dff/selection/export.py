@@ -14,8 +14,6 @@ from dff.selection.selection import Selection
 
 SolidFormat = Literal["points", "mesh-ply", "mesh-obj", "mesh-glb", "volume"]
 """``points``: PLY of the selected voxels; ``mesh-...``: their surface; ``volume``: NPZ."""
-PictureFormat = Literal["masks", "coco"]
-"""Need cameras: see `mask_formats.write_masks`."""
 
 
 def export_selection(

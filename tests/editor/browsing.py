@@ -158,12 +158,13 @@ class Person:
         )
         self.until(lambda: not self.notification.count(), "no notification")
 
-    def download(self, name: str, path: Path) -> None:
-        """Wait until a file is offered, and save it."""
-        link = self.page.locator(f"a[download='{name}']")
+    def download(self, button: str, folder: Path) -> Path:
+        """Press a button, and wait for the file that the browser then saves by itself."""
         with self.page.expect_download() as saved:
-            link.click()
+            self.press(button)
+        path = folder / saved.value.suggested_filename
         saved.value.save_as(path)
+        return path
 
     def idle(self) -> None:
         """Until the picture of all that was done is there."""

@@ -253,18 +253,18 @@ def test_a_video_and_a_point_cloud(person, editor, tmp_path):
     person.write("Seconds", "0.3")
     person.write("Frames a second", "10")
     person.choose("Height", "240")
-    person.press("Render the video")
-    person.download("flight.mp4", tmp_path / "flight.mp4")
-    frames = imageio.imread(tmp_path / "flight.mp4")
+    film = person.download("Render the video", tmp_path / "saved")
+    assert film.name == "flight.mp4"
+    frames = imageio.imread(film)
     assert len(frames) == 3
     assert frames.shape[1] == 240
     person.until(lambda: not editor.tasks.busy, "the end of rendering")
     person.tab("Keep")
     person.write("Rays, thousands", "50")
-    person.press("Export")
-    person.download("edits-points.ply", tmp_path / "points.ply")
+    cloud = person.download("Export", tmp_path / "saved")
+    assert cloud.name == "edits-points.ply"
     person.shoot("exported")
-    vertices = PlyData.read(tmp_path / "points.ply")["vertex"]
+    vertices = PlyData.read(cloud)["vertex"]
     points = np.stack([vertices[axis] for axis in "xyz"], axis=1)
     assert len(points) > 1000
     red, green = (

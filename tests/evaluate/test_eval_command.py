@@ -17,7 +17,7 @@ import dff.evaluate.run
 from dff.cli import main
 from dff.data.images import load_image
 from dff.evaluate.pictures import psnr
-from dff.evaluate.segmentation import labels_of_image, labels_of_view
+from dff.evaluate.segmentation import labels_of_hidden, labels_of_image
 
 CLASSES = {"0": "sky", "1": "table", "2": "red", "3": "green"}
 LABELLED = ("IMG_01", "IMG_04", "IMG_08")
@@ -72,7 +72,9 @@ def test_figures_are_those_of_the_pictures(done, scene, truth):
     words = list(CLASSES.values())
     views = scene.views(names=LABELLED)
     target = np.concatenate([truth(view.name).ravel() for view in views])
-    of_field = [labels_of_view(scene, view, words).numpy().ravel() for view in views]
+    hidden = [scene.render(view.camera, hidden=True)["hidden_features"] for view in views]
+    embeddings = scene.teacher.encode_text(words)
+    of_field = [labels_of_hidden(scene, each, embeddings).numpy().ravel() for each in hidden]
     of_teacher = [
         labels_of_image(scene.teacher, load_image(v.path), words).numpy().ravel() for v in views
     ]

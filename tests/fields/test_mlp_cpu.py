@@ -151,6 +151,11 @@ def test_what_the_kernel_cannot_do_torch_does(calls):
     inputs = torch.randn(9, 6)
     double = make(6, 8, 5, 2).double()
     assert torch.equal(double(inputs.double()), double.pytorch_fwd(inputs.double()))
+    bounded = CompiledMLP(6, 2, 8, 5, activation=nn.Tanh())
+    squashed = CompiledMLP(6, 2, 8, 5, activation=nn.ReLU(), out_activation=nn.Sigmoid())
+    skipping = CompiledMLP(6, 3, 8, 5, skip_connections=(1,), activation=nn.ReLU())
+    for other in (bounded, squashed, skipping):
+        assert torch.equal(other(inputs), other.pytorch_fwd(inputs))
     broad = make(6, mlp_cpu.WIDEST + 1, 5, 2)
     assert torch.equal(broad(inputs), broad.pytorch_fwd(inputs))
     assert calls == []

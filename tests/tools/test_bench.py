@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
 
 from dff.errors import DffError
@@ -19,6 +20,7 @@ sys.path.insert(0, str(TOOLS))
 
 import bench_parts.runs as runs  # noqa: E402
 from bench import flat, text_of  # noqa: E402
+from bench_parts.runs import HeldOut  # noqa: E402
 from bench_peers import PEERS, BenchPeers, installed, main, pixels_of, steps_of  # noqa: E402
 from bench_scale import Scale, exponent, fit, sweeps, write_capture  # noqa: E402
 
@@ -74,14 +76,30 @@ class FakeRun:
 
 
 def test_times_to_a_psnr_lie_between_looks(monkeypatch):
-    monkeypatch.setattr(runs, "held_out_psnr", lambda run, views: 10 + run.seconds)
+    monkeypatch.setattr(runs, "held_out_psnr", lambda run, views: HeldOut(10 + run.seconds, 0.0))
     told: list[str] = []
     quality = runs.train_and_look(FakeRun(), (6, 12), (15.5, 20, 30), 4.0, 1, told.append)
-    assert quality.at == {6: 16.0, 12: 22.0}
+    assert quality.at == {6: HeldOut(16.0, 0.0), 12: HeldOut(22.0, 0.0)}
     assert quality.reached[15.5] == pytest.approx(5.5)
     assert quality.reached[20] == pytest.approx(10.0)
     assert quality.reached[30] is None
     assert told
+
+
+def test_what_an_affine_colour_explains_is_fitted_on_the_left_and_scored_on_the_right():
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(8, 10, 3, generator=generator)
+    colour = torch.tensor([[0.5, 0.1, 0.0], [0.0, 0.6, 0.1], [0.1, 0.0, 0.4]])
+    photo = picture @ colour.T + 0.1
+    assert runs.psnr(picture, photo) < 20
+    assert runs.fitted_psnr(picture, photo) > 100
+    # What is wrong on the right alone no fit can explain; the left half does not count.
+    wrong = photo.clone()
+    wrong[:, 5:] += 0.1
+    assert runs.fitted_psnr(picture, wrong) == pytest.approx(20.0, abs=1e-3)
+    spoilt = photo.clone()
+    spoilt[:, :5] += torch.rand(8, 5, 3, generator=generator)
+    assert runs.fitted_psnr(picture, spoilt) < 40
 
 
 def test_an_option_that_the_model_has_not_is_refused():

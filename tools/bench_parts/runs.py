@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from nerfstudio.configs.method_configs import method_configs
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManagerConfig
 from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
@@ -21,6 +22,7 @@ from nerfstudio.engine.callbacks import TrainingCallbackAttributes, TrainingCall
 from nerfstudio.engine.optimizers import Optimizers
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.scripts.train import _set_random_seed
+from torch import Tensor
 
 from dff.errors import DffError
 from dff.method import dff_method
@@ -37,13 +39,13 @@ class Capture:
     Attributes:
         data: a capture in nerfstudio format.
         scale: share of the images' size.
-        rays: a step.
+        rays: a step; None is each method's own number.
         schedule_steps: length of the run for which learning rates are planned.
     """
 
     data: Path
     scale: float = 1.0
-    rays: int = 1024
+    rays: int | None = 1024
     schedule_steps: int = 600
 
 
@@ -133,7 +135,8 @@ def prepare(config: TrainerConfig, capture: Capture) -> Run:
     manager = config.pipeline.datamanager
     manager.data = capture.data
     manager.camera_res_scale_factor = capture.scale
-    manager.train_num_rays_per_batch = capture.rays
+    if capture.rays is not None:
+        manager.train_num_rays_per_batch = capture.rays
     with without_lpips():
         pipeline = config.pipeline.setup(device=device, test_mode="val")
     groups = pipeline.get_param_groups()
@@ -188,18 +191,51 @@ def has_tcnn() -> bool:
     return tinycudann is not None
 
 
-def held_out_psnr(run: Run, views: int) -> float:
-    """Mean PSNR of held-out views, without any fitting to them."""
+@dataclass(frozen=True)
+class HeldOut:
+    """Mean PSNR of held-out views.
+
+    Attributes:
+        plain: without any fitting to them.
+        fitted: of their right halves, after an affine colour was fitted to each view's left half:
+            photos whose exposure drifts say little otherwise.
+    """
+
+    plain: float
+    fitted: float
+
+
+def psnr(picture: Tensor, photo: Tensor) -> float:
+    """In dB, of values in [0, 1]."""
+    return -10.0 * float(torch.log10((picture - photo).square().mean()))
+
+
+def fitted_psnr(picture: Tensor, photo: Tensor) -> float:
+    """PSNR of the right half under the affine colour, (3, 4), that fits the left half best.
+
+    Args:
+        picture, photo: (height, width, 3) in [0, 1].
+    """
+    half = picture.shape[1] // 2
+    known = F.pad(picture, (0, 1), value=1.0).double()
+    left, wanted = known[:, :half].reshape(-1, 4), photo[:, :half].reshape(-1, 3).double()
+    colour = torch.linalg.lstsq(left, wanted).solution
+    return psnr((known[:, half:] @ colour).clamp(0.0, 1.0), photo[:, half:].double())
+
+
+def held_out_psnr(run: Run, views: int) -> HeldOut:
+    """Mean PSNR of some held-out views."""
     dataset = run.pipeline.datamanager.eval_dataset
     chosen = np.linspace(0, len(dataset) - 1, min(views, len(dataset))).round().astype(int)
     run.pipeline.eval()
-    values = []
+    plain, fitted = [], []
     for index in chosen:
         outputs = run.pipeline.model.get_outputs_for_camera(dataset.cameras[index : index + 1])
-        error = (outputs["rgb"].cpu() - dataset[index]["image"][..., :3]).square().mean()
-        values.append(-10.0 * float(torch.log10(error)))
+        picture, photo = outputs["rgb"].cpu(), dataset[index]["image"][..., :3]
+        plain.append(psnr(picture, photo))
+        fitted.append(fitted_psnr(picture, photo))
     run.pipeline.train()
-    return float(np.mean(values))
+    return HeldOut(float(np.mean(plain)), float(np.mean(fitted)))
 
 
 @dataclass
@@ -207,11 +243,11 @@ class Quality:
     """How the held-out PSNR grows with training time.
 
     Attributes:
-        at: PSNR by seconds of training.
-        reached: seconds by PSNR to reach; None where it was not.
+        at: by seconds of training.
+        reached: seconds by PSNR, without fitting, to reach; None where it was not.
     """
 
-    at: dict[float, float]
+    at: dict[float, HeldOut]
     reached: dict[float, float | None]
 
 
@@ -242,7 +278,8 @@ def train_and_look(
         until = min(stops[0], following)
         while run.seconds < until:
             run.train_step()
-        value = held_out_psnr(run, views)
+        found = held_out_psnr(run, views)
+        value = found.plain
         before = looks[-1] if looks else (0.0, -np.inf)
         looks.append((run.seconds, value))
         for target in pending:
@@ -251,6 +288,9 @@ def train_and_look(
                 quality.reached[target] = before[0] + float(share) * (run.seconds - before[0])
                 told(f"{target:g} dB after {quality.reached[target]:.1f} s")
         if run.seconds >= stops[0]:
-            quality.at[stops.pop(0)] = value
-            told(f"{value:.2f} dB after {run.seconds:.0f} s ({run.step} steps)")
+            quality.at[stops.pop(0)] = found
+            told(
+                f"{value:.2f} dB, colours fitted {found.fitted:.2f} dB, after {run.seconds:.0f} s "
+                f"({run.step} steps)"
+            )
     return quality

@@ -33,11 +33,6 @@ def material_names() -> tuple[str, ...]:
     return tuple(_FIGURE_OF)
 
 
-def figure_of(material: str) -> str:
-    """The figure that shows a material."""
-    return _FIGURE_OF[material]
-
-
 def material_of(figure: str) -> str | None:
     """The material that a figure can show, if any."""
     return next((m for m, f in _FIGURE_OF.items() if f == figure), None)

@@ -179,38 +179,10 @@ def _trace(
     normal = np.where((normal * view).sum(1, keepdims=True) > 0, -normal, normal)
     owner = geometry.face_owner[hits.face[hit]]
     part = geometry.face_part[hits.face[hit]]
-
-    # Light: a key light with a soft edge, the sky, sometimes a fill light from elsewhere.
-    lift, turn = np.radians(rng.uniform(22, 85)), rng.uniform(0, 2 * np.pi)
-    key = np.array([np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)])
-    strength = 0.0 if rng.random() < 0.12 else rng.uniform(0.25, 1.1)
-    ambient = rng.uniform(0.25, 0.8) if strength else rng.uniform(0.7, 1.1)
-    soft = rng.uniform(0.02, 0.4)
-    toward = key + rng.normal(size=normal.shape) * soft * 0.5
-    toward /= np.linalg.norm(toward, axis=1, keepdims=True)
-    bumped = normal.copy()
-    on_table = owner == 0
-    if rng.random() < 0.5:
-        bumped[on_table] += _bumps(local[on_table], rng)
-        bumped /= np.linalg.norm(bumped, axis=1, keepdims=True)
-    point = origin + hits.distance[hit][:, None] * view
-    facing = np.maximum((bumped * key).sum(1), 0.0)
-    lit = facing > 0
-    lit[lit] = ~caster.blocked(point[lit] + 5e-3 * normal[lit], toward[lit])
-    light = ambient * open_ * (0.7 + 0.3 * bumped[:, 2]) + strength * facing * lit
-    if rng.random() < 0.4:
-        fill = rng.normal(size=3)
-        fill[2] = abs(fill[2])
-        fill /= np.linalg.norm(fill)
-        light += rng.uniform(0.1, 0.4) * np.maximum((bumped * fill).sum(1), 0) * open_
     metal = np.isin(owner, [k for k, pattern in enumerate(patterns) if pattern.figure == "metal"])
-    seen = _mirrored(normal[metal], view[metal], key, rng)
-    light[metal] = seen * (0.25 + 0.75 * open_[metal]) * max(1.2 * strength, 0.8)
-    middle = key - view
-    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
-    mirror = (
-        max(strength, 0.2) * lit * np.maximum((normal * middle).sum(1), 0.0) ** rng.uniform(15, 150)
-    )
+    point = origin + hits.distance[hit][:, None] * view
+    surface = _Surface(point, normal, view, local, open_, owner == 0, metal)
+    light, mirror = _light(caster, surface, rng)
 
     n1, n2 = np.zeros(len(owner)), np.zeros(len(owner))
     for k, pattern in enumerate(patterns):
@@ -218,7 +190,7 @@ def _trace(
         if mine.any():
             n1[mine], n2[mine] = pattern_values(pattern, local[mine] * (1.0 if k else 0.6))
     planes = np.zeros((5, len(hit)), np.uint8)
-    slot = np.where(on_table, TABLE_SLOT, FIRST_SLOT + (owner - 1) * len(PART_NAMES) + part)
+    slot = np.where(surface.table, TABLE_SLOT, FIRST_SLOT + (owner - 1) * len(PART_NAMES) + part)
     planes[0, hit] = slot
     planes[1, hit] = np.clip(255 * np.sqrt(light / LIGHT_RANGE), 0, 255)
     planes[2, hit] = np.clip(255 * np.sqrt(np.clip(mirror, 0, 1)), 0, 255)
@@ -230,6 +202,64 @@ def _trace(
     planes[1, away] = 255 * np.sqrt(shade / LIGHT_RANGE)
     planes[3, away], planes[4, away] = 255 * b1, 255 * b2
     return planes
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """What M rays hit.
+
+    Attributes:
+        point, normal: (M, 3), where, and the unit normal on the viewer's side.
+        view: (M, 3), unit directions of the rays.
+        local: (M, 3), the point in the thing's own coordinates.
+        openness: (M,), share of the sky that reaches it, in [0, 1].
+        table, metal: (M,), whether it is the table's, and of metal.
+    """
+
+    point: Array
+    normal: Array
+    view: Array
+    local: Array
+    openness: Array
+    table: NDArray[np.bool_]
+    metal: NDArray[np.bool_]
+
+
+def _light(caster: RayCaster, at: _Surface, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Light (M,) on surfaces, and what they mirror (M,), both linear.
+
+    A key light with a soft edge, the sky, and sometimes a fill light from elsewhere.
+    """
+    lift, turn = np.radians(rng.uniform(22, 85)), rng.uniform(0, 2 * np.pi)
+    key = np.array([np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)])
+    strength = 0.0 if rng.random() < 0.12 else rng.uniform(0.25, 1.1)
+    ambient = rng.uniform(0.25, 0.8) if strength else rng.uniform(0.7, 1.1)
+    soft = rng.uniform(0.02, 0.4)
+    toward = key + rng.normal(size=at.normal.shape) * soft * 0.5
+    toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+    bumped = at.normal.copy()
+    if rng.random() < 0.5:
+        bumped[at.table] += _bumps(at.local[at.table], rng)
+        bumped /= np.linalg.norm(bumped, axis=1, keepdims=True)
+    facing = np.maximum((bumped * key).sum(1), 0.0)
+    lit = facing > 0
+    lit[lit] = ~caster.blocked(at.point[lit] + 5e-3 * at.normal[lit], toward[lit])
+    light = ambient * at.openness * (0.7 + 0.3 * bumped[:, 2]) + strength * facing * lit
+    if rng.random() < 0.4:
+        fill = rng.normal(size=3)
+        fill[2] = abs(fill[2])
+        fill /= np.linalg.norm(fill)
+        light += rng.uniform(0.1, 0.4) * np.maximum((bumped * fill).sum(1), 0) * at.openness
+    seen = _mirrored(at.normal[at.metal], at.view[at.metal], key, rng)
+    light[at.metal] = seen * (0.25 + 0.75 * at.openness[at.metal]) * max(1.2 * strength, 0.8)
+    middle = key - at.view
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    mirror = (
+        max(strength, 0.2)
+        * lit
+        * np.maximum((at.normal * middle).sum(1), 0.0) ** rng.uniform(15, 150)
+    )
+    return light, mirror
 
 
 def _mirrored(normal: Array, view: Array, key: Array, rng: np.random.Generator) -> Array:

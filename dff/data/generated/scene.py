@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int
 from PIL import Image
+from torch import Tensor
 
 from dff.data.generated.cameras import Camera, orbit
 from dff.data.generated.description import SceneDescription, describe_scene
@@ -86,6 +89,10 @@ class SceneTruth:
             np.asarray(Image.open(self.path / "semantics" / name)),
             np.asarray(Image.open(self.path / "instances" / name)),
         )
+
+    def instances(self, frame: int) -> Int[Tensor, "h w"]:
+        """Number of the thing at each pixel's centre of a frame, 0 for none, int64."""
+        return torch.from_numpy(self.masks(frame)[1].astype(np.int64))
 
     def depth(self, frame: int) -> np.ndarray:
         """(H, W) float32 distance along the ray through each pixel's centre, in decimetres."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dff.editor.asking import TEXT_SOFTNESS
+from dff.editor.elements import put
 from dff.editor.forms import Form, kind_of, kinds
 from dff.editor.panels.repaint import RepaintPanel
 from dff.edits.document import EditStep
@@ -56,10 +57,9 @@ class EditPanel:
             form.refresh()
         step = self._editor.steps_panel.current
         text = "" if step is None else f"Changing **step {step + 1}**"
-        if self._now.content != text:
-            self._now.content = text
-        self._done.visible = step is not None
-        self._apply.label = "Apply to the selection" if step is None else "Apply as a new step"
+        put(self._now, content=text)
+        put(self._done, visible=step is not None)
+        put(self._apply, label="Apply to the selection" if step is None else "Apply as a new step")
 
     def show(self, index: int) -> None:
         """Set the form to what a step does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast, get_args
 
+from dff.editor.elements import NOTHING, offer, put
 from dff.errors import DffError
 from dff.export.exporting import ExportOptions, Format, export_scene
 from dff.files import plain_name
@@ -12,7 +13,6 @@ from dff.files import plain_name
 if TYPE_CHECKING:
     from dff.editor.app import Editor
 
-NOTHING = "-"
 SUFFIXES = {"points": ".ply", "mesh": ".glb", "splats": ".ply"}
 MOST_DOCUMENT_BYTES = 1_000_000
 
@@ -36,7 +36,9 @@ class KeepPanel:
         self._upload = gui.add_upload_button("Upload...", mime_type=".yml,.yaml,.json")
         editor.on_click(self._save, self._save_it)
         editor.on_click(self._open, self._open_it)
-        self._download.on_click(lambda event: editor.do(lambda: self._send(event), event.client))
+        self._download.on_click(
+            lambda event: editor.do(lambda: self._send(event.client), event.client)
+        )
         self._upload.on_upload(self._uploaded)
         with gui.add_folder("Unsaved work was found", visible=False) as self._found:
             gui.add_markdown("An earlier run ended with unsaved work on this document.")
@@ -50,15 +52,15 @@ class KeepPanel:
                 "Rays, thousands", min=50, max=4000, step=50, initial_value=500
             )
             self._export = gui.add_button("Export")
-        editor.on_click(self._export, self._export_it)
+        self._export.on_click(
+            lambda event: editor.do(lambda: self._export_it(event.client), event.client)
+        )
         self._recoverable = session.recoverable()
 
     def refresh(self) -> None:
         """Show what is there."""
-        options = tuple(self._editor.session.documents()) or (NOTHING,)
-        if tuple(self._which.options) != options:
-            self._which.options = options
-        self._found.visible = self._recoverable is not None
+        offer(self._which, self._editor.session.documents())
+        put(self._found, visible=self._recoverable is not None)
 
     def offer_recovery(self, client: Any) -> None:
         """Say to who opens the editor that there is something to be recovered."""
@@ -84,17 +86,17 @@ class KeepPanel:
         self._recoverable = session.recoverable()
         self._editor.steps_panel.work_on(None)
 
-    def _send(self, event: Any) -> None:
+    def _send(self, client: Any) -> None:
         from dff.edits.storage import document_text
 
         session = self._editor.session
         content = document_text(session.document, session.path).encode()
-        event.client.send_file_download(session.path.name, content)
+        self._editor.send(client, session.path.name, content)
         if any(hasattr(step.selection, "file") for step in session.document.steps):
             self._editor.say(
                 f"it names selections in {session.folder}: take that folder along",
                 "notice",
-                event.client,
+                client,
             )
 
     def _uploaded(self, event: Any) -> None:
@@ -117,7 +119,7 @@ class KeepPanel:
         self._editor.session.forget_recoverable()
         self._recoverable = None
 
-    def _export_it(self) -> None:
+    def _export_it(self, client: Any) -> None:
         session = self._editor.session
         kind = cast(Format, self._format.value)
         stem = f"{plain_name(session.path.stem)}-{kind}"
@@ -129,9 +131,7 @@ class KeepPanel:
         def work(progress: Callable[[float], None]) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             said = export_scene(scene, options, edits, steps, on_share=progress)
-            content = path.read_bytes()
-            for client in self._editor.server.get_clients().values():
-                client.send_file_download(path.name, content)
+            self._editor.send(client, path.name, path.read_bytes())
             return said
 
         self._editor.tasks.start(f"Exporting {path.name}", work)

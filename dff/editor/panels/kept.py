@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dff.editor.elements import NOTHING, offer, put
+
 if TYPE_CHECKING:
     from dff.editor.app import Editor
-
-NOTHING = "-"
 
 
 class KeptPanel:
@@ -44,21 +44,15 @@ class KeptPanel:
     def refresh(self) -> None:
         """Show what there is."""
         named = self._editor.session.kept.named
-        options = tuple(named) or (NOTHING,)
-        if tuple(self._which.options) != options:
-            before = self._which.value
-            self._which.options = options
-            if before in options:
-                self._which.value = before
+        offer(self._which, named)
         chosen = named.get(self._which.value)
         for handle in (self._select, self._shown, self._colour, self._drop):
-            handle.disabled = chosen is None
+            put(handle, disabled=chosen is None)
+        # viser can disable no group of buttons.
+        put(self._how, visible=chosen is not None)
         if chosen is not None:
-            if self._shown.value != chosen.shown:
-                self._shown.value = chosen.shown
-            colour = tuple(round(255 * each) for each in chosen.colour)
-            if tuple(self._colour.value) != colour:
-                self._colour.value = colour
+            put(self._shown, value=chosen.shown)
+            put(self._colour, value=tuple(round(255 * each) for each in chosen.colour))
 
     def _take(self, name: str) -> None:
         self.refresh()

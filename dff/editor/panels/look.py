@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dff.camera_paths import rescaled
+from dff.editor.elements import put
 from dff.editor.lenses import eye_of
 from dff.editor.painting import OUTPUTS
 
@@ -49,9 +50,8 @@ class LookPanel:
     def refresh(self) -> None:
         """Show how the scene is looked at now."""
         look = self._editor.look
-        if self._output.value != look.output:
-            self._output.value = look.output
-        self._split.visible = look.compare
+        put(self._output, value=look.output)
+        put(self._split, visible=look.compare)
 
     def _jump(self, event: Any) -> None:
         if event.client is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dff.camera_paths import Shot
+from dff.editor.elements import put
 from dff.editor.flights import Flight, flown, path_file
 from dff.errors import DffError
 from dff.files import atomic_write, plain_name
@@ -51,15 +52,16 @@ class PathPanel:
         editor.on_click(self._back, self._take_back)
         editor.on_click(self._clear, self._begin_anew)
         self._preview.on_click(self._fly)
-        self._save.on_click(lambda event: editor.do(lambda: self._keep(event), event.client))
-        editor.on_click(self._render, self._film)
+        self._save.on_click(lambda event: editor.do(lambda: self._keep(event.client), event.client))
+        self._render.on_click(
+            lambda event: editor.do(lambda: self._film(event.client), event.client)
+        )
 
     def refresh(self) -> None:
         """Show how long it is."""
         count = len(self._flight.eyes)
         text = f"{count} view{'s' * (count != 1)}" if count else "Add views to fly through them."
-        if self._now.content != text:
-            self._now.content = text
+        put(self._now, content=text)
 
     def _add_view(self, event: Any) -> None:
         self._flight = self._flight.with_eye(self._editor.window_of(event.client).eye)
@@ -105,15 +107,15 @@ class PathPanel:
             raise DffError("give the path a name first")
         return name
 
-    def _keep(self, event: Any) -> None:
+    def _keep(self, client: Any) -> None:
         path = self._editor.session.folder / "paths" / f"{self._stem()}.json"
         content = json.dumps(path_file(self._settings()), indent=1).encode()
         with atomic_write(path) as stream:
             stream.write(content)
-        event.client.send_file_download(path.name, content)
-        self._editor.say(f"saved as {path}", "done", event.client)
+        self._editor.send(client, path.name, content)
+        self._editor.say(f"saved as {path}", "done", client)
 
-    def _film(self) -> None:
+    def _film(self, client: Any) -> None:
         from dff.render_views import RenderOptions, render_shots
 
         flight, stem = self._settings(), self._stem()
@@ -127,9 +129,7 @@ class PathPanel:
 
         def work(progress: Callable[[float], None]) -> str:
             render_shots(scene, shots, path, edits, options=options, on_share=progress)
-            content = path.read_bytes()
-            for client in self._editor.server.get_clients().values():
-                client.send_file_download(path.name, content)
+            self._editor.send(client, path.name, path.read_bytes())
             return f"{len(shots)} frames in {path}"
 
         self._editor.tasks.start(f"Rendering {path.name}", work)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from dff.editor.compat import add_picture
+from dff.editor.compat import ShownPicture
+from dff.editor.elements import put
 from dff.editor.histogram import histogram
 from dff.refinement import Refinement
 
@@ -24,7 +25,7 @@ class RefinePanel:
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
         gui: Any = editor.server.gui
-        self._histogram = add_picture(gui, histogram(None, None, None))
+        self._histogram = ShownPicture(gui, histogram(None, None, None))
         self._threshold = gui.add_slider(
             "Threshold", min=0.0, max=1.0, step=0.005, initial_value=0.5
         )
@@ -78,12 +79,12 @@ class RefinePanel:
             (self._colours, refinement.follow_colours),
             (self._invert, refinement.invert),
         ):
-            if handle.value != value:
-                handle.value = value
+            put(handle, value=value)
         answer = None if choice is None else choice.asked.selection
         threshold = None if answer is None or answer.exact is None else answer.exact.threshold
         has = choice is not None and choice.asked.at is not None
-        self._threshold.disabled = self._automatic.disabled = not has
+        put(self._threshold, disabled=not has)
+        put(self._automatic, disabled=not has)
         if threshold is not None and abs(self._threshold.value - threshold) > 0.0025:
             self._threshold.value = min(max(round(threshold / 0.005) * 0.005, 0.0), 1.0)
         scores = None if answer is None else answer.scores

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import imageio.v3 as imageio
 import numpy as np
 
-from dff.editor.compat import add_picture
+from dff.editor.compat import ShownPicture
 from dff.edits.operations import Repaint
 from dff.errors import DffError
 from dff.files import plain_name
@@ -35,7 +35,7 @@ class RepaintPanel:
         )
         self._steps = gui.add_slider("Training steps", min=20, max=1000, step=10, initial_value=300)
         self._start = gui.add_button("Repaint")
-        self._preview = add_picture(gui, np.zeros((8, 8, 3), dtype=np.uint8))
+        self._preview = ShownPicture(gui, np.zeros((8, 8, 3), dtype=np.uint8))
         self._preview.visible = False
         editor.on_click(self._start, self._begin)
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from dff.editor.asking import ask_picture, ask_text
+from dff.editor.elements import NOTHING, put
 from dff.editor.panels.kept import KeptPanel
 from dff.editor.panels.refine import RefinePanel
 from dff.editor.panels.things import ThingsPanel
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from dff.editor.app import Editor
 
 TOOLS = ("orbit", "pick", "rectangle")
-NOTHING = "-"
 AUTOMATIC = "automatic"
 MOST_PICTURE_BYTES = 50_000_000
 
@@ -98,8 +98,7 @@ class SelectPanel:
             text = f"Selected: **{_plain(choice.asked.label)}**, {count:,} voxels"
             if count == 0:
                 text += " - nothing reaches the threshold"
-        if self._now.content != text:
-            self._now.content = text
+        put(self._now, content=text)
         for panel in (self._refine, self._kept, self._things):
             panel.refresh()
 

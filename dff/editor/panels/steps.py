@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dff.editor.elements import NOTHING, put
 from dff.editor.forms import kind_of
 from dff.edits.document import EditStep
 from dff.edits.stack import EditStack
@@ -12,7 +13,6 @@ from dff.errors import DffError
 if TYPE_CHECKING:
     from dff.editor.app import Editor
 
-NONE = "-"
 # Of a list that a person can still take in.
 MOST_LISTED = 200
 
@@ -32,7 +32,7 @@ class StepsPanel:
         self.current: int | None = None
         gui: Any = editor.server.gui
         self._list = gui.add_markdown("")
-        self._which = gui.add_dropdown("Step", (NONE,))
+        self._which = gui.add_dropdown("Step", (NOTHING,))
         self._enabled = gui.add_checkbox("Switched on", initial_value=True)
         self._name = gui.add_text("Its name", initial_value="")
         self._rename = gui.add_button("Rename")
@@ -65,19 +65,18 @@ class StepsPanel:
         if len(steps) > MOST_LISTED:
             content += f"\n... and {len(steps) - MOST_LISTED} more"
         content = content or "No steps yet: select something, then *Edit*."
-        if self._list.content != content:
-            self._list.content = content
-        options = (NONE, *labels)
-        if tuple(self._which.options) != options:
-            self._which.options = options
-        chosen = NONE if self.current is None else options[min(self.current + 1, len(options) - 1)]
-        if self._which.value != chosen:
-            self._which.value = chosen
+        put(self._list, content=content)
+        options = (NOTHING, *labels)
+        number = 0 if self.current is None else min(self.current + 1, len(labels))
+        put(self._which, options=options)
+        put(self._which, value=options[number])
         step = None if self.current is None else steps[self.current]
         for handle in (self._enabled, self._rename, self._brought, self._remove):
-            handle.disabled = step is None
-        if step is not None and self._enabled.value != step.enabled:
-            self._enabled.value = step.enabled
+            put(handle, disabled=step is None)
+        # viser can disable no group of buttons.
+        put(self._order, visible=step is not None)
+        if step is not None:
+            put(self._enabled, value=step.enabled)
         name = "" if step is None else step.name or ""
         if self._named_for != (self.current, name):
             self._named_for = (self.current, name)

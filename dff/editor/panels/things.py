@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dff.editor.asking import ask_thing
-from dff.editor.compat import add_picture
+from dff.editor.compat import ShownPicture
+from dff.editor.elements import NOTHING
 from dff.inventory import Entry, entries_of, naming_teacher, picture_of
 from dff.pictures import to_bytes
 
 if TYPE_CHECKING:
     from dff.editor.app import Editor
-
-NOTHING = "-"
 
 
 class ThingsPanel:
@@ -29,7 +28,7 @@ class ThingsPanel:
         gui: Any = editor.server.gui
         self._find = gui.add_button("List the things")
         self._which = gui.add_dropdown("Things", (NOTHING,), visible=False)
-        self._picture = add_picture(gui, np.zeros((8, 8, 3), dtype=np.uint8))
+        self._picture = ShownPicture(gui, np.zeros((8, 8, 3), dtype=np.uint8))
         self._picture.visible = False
         self._found: dict[str, Entry] = {}
         editor.on_click(self._find, self._list)
