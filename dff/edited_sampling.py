@@ -152,9 +152,12 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     if layer.pose is not None:
         directions = layer.pose.inverse().turn(directions)
         deltas = deltas / layer.pose.scale
-    rgb = matter.colour(code, directions)
     alphas = alphas_from_density(density, deltas)
     visible = alphas[:, 0] > VISIBLE_ALPHA
+    # As in an unedited scene, whose pixels would not be the same otherwise.
+    coloured = visible | asked.last
+    rgb = own.new_zeros(len(own), 3)
+    rgb[coloured] = matter.colour(code[coloured], directions[coloured])
     opaque = layer.matter == 0 and layer.pose is None
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)

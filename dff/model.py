@@ -30,7 +30,7 @@ from torch.nn import Parameter
 
 from dff import rendering
 from dff.checkpoint import CheckpointRecord, TeacherRecord
-from dff.edited_sampling import edited_density_fn, edited_samples
+from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import ResolvedImplementation, layout_of, resolve_implementation
@@ -43,9 +43,6 @@ from dff.selection.field_selection import FieldSelection
 
 if TYPE_CHECKING:
     from dff.viewer_panel import ViewerOutputs
-
-# Dozens of samples that weigh less than this change no 8-bit pixel, whatever their colour.
-VISIBLE_WEIGHT = 1e-4
 
 
 class DFFModel(NerfactoModel):
@@ -267,7 +264,7 @@ class DFFModel(NerfactoModel):
             density, geometry = self.field.get_density(samples)
             alphas = rendering.alphas_from_density(density, samples.deltas)
             weights = rendering.weights_from_alphas(alphas)
-            seen = weights[..., 0] > VISIBLE_WEIGHT
+            seen = alphas[..., 0] > VISIBLE_ALPHA
             seen[..., -1] = True  # may be the background
             rgb = colour_where(seen, self.field, geometry, samples)
             outputs = self._composite(weights, rgb, samples)

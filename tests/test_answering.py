@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dff.answering import answer, answer_texts
+from dff.answering import answer, answer_texts, voxel_of
 from dff.errors import DffError
 from dff.evaluate.masks import intersection_over_union
 from dff.query.shown import Click, ClickQuery, Patch, PatchQuery, Spot
@@ -210,7 +210,17 @@ def test_the_component_that_is_clicked_is_kept(scene, truth):
     balls = answer(scene, TextQuery(("red", "green"), ("table", "sky")))
     x, y = pixel_of(labels, 2)
     kept = Refinement(keep_clicked=(f"IMG_04:{x},{y}",)).apply(scene, balls)
-    assert iou(scene, kept, truth, 2) > 0.7
+    # All of the connected voxels around the click, and no others: how much of the ball that is,
+    # its surface decides.
+    selected = balls.values >= 0.5
+    around = balls.grid.components(selected)
+    clicked = around[voxel_of(scene, Click("IMG_04", x, y))]
+    assert torch.equal(kept.values, balls.values * (selected & (around == clicked)))
+    shown = [scene.render(v.camera, selection=kept)["mask"][..., 0] >= 0.5 for v in scene.views()]
+    ball = [torch.from_numpy(truth(v.name) == 2) for v in scene.views()]
+    pixels = sum(int(mask.sum()) for mask in shown)
+    of_the_ball = sum(int((mask & one).sum()) for mask, one in zip(shown, ball, strict=True))
+    assert of_the_ball > 0.9 * pixels > 0
     assert iou(scene, kept, truth, 3) == 0
     assert kept.exact is balls.exact
     table = Refinement(keep_clicked=("IMG_04:{},{}".format(*pixel_of(labels, 1)),))

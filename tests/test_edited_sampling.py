@@ -42,6 +42,9 @@ class TwoWalls(nn.Module):
         red, green = between(positions, WALL), between(positions, PLANE)
         return density_fn(positions), torch.cat([red, green, torch.zeros_like(red)], dim=-1)
 
+    def get_density(self, samples):
+        return self.density_at(samples.frustums.get_positions())
+
     def colour_of(self, geometry, directions, appearance=None):
         return geometry
 

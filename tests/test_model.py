@@ -11,7 +11,8 @@ from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.field_components.field_heads import FieldHeadNames
 
-from dff.model import VISIBLE_WEIGHT, DFFModel
+from dff.edited_sampling import VISIBLE_ALPHA
+from dff.model import DFFModel
 from dff.query.scores import QueryEmbedding, query_scores
 from dff.selection.field_selection import FieldSelection
 
@@ -90,7 +91,7 @@ def weights_by_hand(density: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor
 
 
 def watched(model: DFFModel, bundle: RayBundle, **more):
-    """What is rendered, the samples it was rendered from, and what the radiance field says there."""
+    """What is rendered, from which samples, and what the radiance field says there."""
     seen = []
     sampler = model.eval_sampler
     hook = sampler.register_forward_hook(lambda _, given, found: seen.append(found[0]))
@@ -155,7 +156,8 @@ class TestCompositing:
         found, samples, field = watched(model, rays())
         weights = weights_by_hand(field[FieldHeadNames.DENSITY], samples.deltas)
         everything = (weights[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
-        shown = torch.where(weights > VISIBLE_WEIGHT, weights, 0.0)
+        alphas = 1 - torch.exp(-field[FieldHeadNames.DENSITY] * samples.deltas)[..., 0]
+        shown = torch.where(alphas > VISIBLE_ALPHA, weights, 0.0)
         shown[:, -1] = weights[:, -1]
         colour = (shown[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
         torch.testing.assert_close(found["rgb"].double(), colour, rtol=1e-4, atol=1e-5)

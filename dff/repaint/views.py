@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dff.edited_sampling import VISIBLE_ALPHA, masks_of
 from dff.edits.compiled import CompiledEdits, Paint
+from dff.fields.radiance_field import colour_where
 from dff.model import DFFModel
 from dff.rendering import alphas_from_density, weights_from_alphas
 
@@ -119,11 +120,13 @@ def _part(model: DFFModel, edits: CompiledEdits, rays: RayBundle, first: int) ->
     directions = samples.frustums.directions.expand(*shape, 3).reshape(-1, 3)
     matter = edits.matters[0]
     density, code = matter.density(positions)
-    rgb = matter.colour(code, directions)
     alphas = alphas_from_density(density, samples.deltas.reshape(-1, 1)).view(*shape, 1)
     weights = weights_from_alphas(alphas)
-    picture = model.renderer_rgb(rgb=rgb.view(*shape, 3), weights=weights)
     visible = alphas[..., 0] > VISIBLE_ALPHA
+    coloured = visible.clone()
+    coloured[:, -1] = True
+    rgb = colour_where(coloured, model.field, code.view(*shape, -1), samples)
+    picture = model.renderer_rgb(rgb=rgb, weights=weights)
     if model.config.background_color == "last_sample":
         # The light that is left meets what the last sample shows.
         visible[:, -1] = True
@@ -143,5 +146,5 @@ def _part(model: DFFModel, edits: CompiledEdits, rays: RayBundle, first: int) ->
         "positions": positions[there],
         "directions": directions[there],
         "code": code[there],
-        "rgb": rgb[there],
+        "rgb": rgb.view(-1, 3)[there],
     }
