@@ -153,5 +153,5 @@ def load_kernels() -> Kernels | None:
             return open_library(path)
     except (DffError, OSError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        notice_in_one_line(f"fields run in pure torch, three times slower: {reason}")
+        notice_in_one_line(f"fields run in pure torch, which is slower: {reason}")
         return None
