@@ -12,7 +12,8 @@ NOTHING = "-"
 def put(handle: Any, **properties: Any) -> None:
     """Give an element other properties; browsers are told of those alone that differ."""
     for name, value in properties.items():
-        before = getattr(handle, name)
+        # viser 0.2.7 knows no label of a button: it keeps the first.
+        before = getattr(handle, name, None)
         if (tuple(before) if isinstance(value, tuple) else before) != value:
             setattr(handle, name, value)
 
