@@ -14,7 +14,9 @@ def put(handle: Any, **properties: Any) -> None:
     for name, value in properties.items():
         # viser 0.2.7 knows no label of a button: it keeps the first.
         before = getattr(handle, name, None)
-        if (tuple(before) if isinstance(value, tuple) else before) != value:
+        if isinstance(before, list):
+            before = tuple(before)
+        if before != value:
             setattr(handle, name, value)
 
 
