@@ -14,7 +14,7 @@ def put(handle: Any, **properties: Any) -> None:
     for name, value in properties.items():
         # viser 0.2.7 knows no label of a button: it keeps the first.
         before = getattr(handle, name, None)
-        if isinstance(before, list):
+        if before is not None and isinstance(value, tuple):
             before = tuple(before)
         if before != value:
             setattr(handle, name, value)
