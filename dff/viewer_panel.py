@@ -22,6 +22,7 @@ from nerfstudio.viewer.viewer_elements import (
     ViewerText,
 )
 from torch import Tensor, nn
+from viser import ViserServer
 
 from dff.errors import DffError
 from dff.pictures import heatmap, overlay
@@ -71,6 +72,18 @@ class ViewerOutputs:
         return rest
 
 
+class ViewerLine(ViewerText):
+    """A line of text that the program alone sets.
+
+    The viewer makes every update of an element take its lock, and an update made by a callback of
+    another element, which holds that lock already, would wait for ever.
+    """
+
+    def install(self, viser_server: ViserServer) -> None:
+        """Make the element; no update of it calls anything."""
+        self._create_gui_handle(viser_server)
+
+
 class ViewerPanel(nn.Module):
     """Elements that nerfstudio's viewer finds in the pipeline, under "Custom Elements".
 
@@ -98,7 +111,7 @@ class ViewerPanel(nn.Module):
         )
         self.document = ViewerText("Edit document", "", hint="path of a .yml or .json")
         self.load = ViewerButton("Show edited", cb_hook=lambda _: self._told(self._load))
-        self.said = ViewerText("Says", "", disabled=True)
+        self.said = ViewerLine("Says", "", disabled=True)
         self.control = ViewerControl()
         asking = (self.words, self.negatives, self.find, self.click, self.threshold, self.said)
         # The viewer lists elements in the alphabetical order of the attributes that hold them.
@@ -179,7 +192,9 @@ class ViewerPanel(nn.Module):
             name = likeness_teachers(model.teacher_records)[0]
             looks = features.decode(found["hidden_features"].to(features.aabb), name).detach().cpu()
             self._query = name, QueryEmbedding(looks, looks[:0], 1.0, "likeness")
-            self.threshold.value = ALIKE
+        # Outside the lock, which the slider's own callback takes.
+        self.threshold.value = ALIKE
+        with self._locked():
             self._show()
         self._say("see outputs heatmap, overlay: the click")
         self.control.viewer._trigger_rerender()

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from nerfstudio.configs.base_config import ViewerConfig
 from nerfstudio.viewer.utils import parse_object
+from nerfstudio.viewer.viewer import Viewer
 from nerfstudio.viewer.viewer_elements import ViewerClick, ViewerControl, ViewerElement
 
 from dff.edits.storage import parse_document, save_document
 from dff.scene import load
+from dff.viewer_panel import ALIKE
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ def test_a_click_takes_the_lock_and_selects_what_is_there(viewed, monkeypatch):
             tuple(rays.origins[y, x].tolist()), tuple(rays.directions[y, x].tolist()), (0, 0)
         )
     )
-    assert held == [True]
+    assert held == [True, True]
     assert viewed.rerendered == [False]  # after the lock was given back
     shown = rendered(viewed.scene)
     mask = (shown["overlay"] - plain["rgb"])[..., 0]
@@ -133,3 +136,42 @@ def test_an_edit_document_is_shown_and_taken_back(viewed, tmp_path, capsys):
     typed(viewed.panel.document, str(tmp_path / "none.yml"))
     viewed.panel.load.cb_hook(viewed.panel.load)
     assert "none.yml" in capsys.readouterr().out
+
+
+@pytest.fixture
+def really_viewed(trained, tmp_path):
+    """A scene of its own in nerfstudio's viewer itself, with the lock that it takes."""
+    scene = load(trained, device="cpu")
+    config = ViewerConfig(websocket_host="127.0.0.1")
+    viewer = Viewer(
+        config, tmp_path / "viewer.txt", tmp_path, scene.pipeline, train_lock=threading.Lock()
+    )
+    yield SimpleNamespace(scene=scene, panel=scene.pipeline.viewer_panel, viewer=viewer)
+    viewer.viser_server.stop()
+
+
+def ends(action) -> bool:
+    """Whether something is done within a while: what waits for a lock that it holds is not."""
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    thread.join(60)
+    return not thread.is_alive()
+
+
+def test_nerfstudios_viewer_gets_an_answer_and_its_lock_back(really_viewed):
+    panel, viewer = really_viewed.panel, really_viewed.viewer
+    panel.words.value = "red"
+    assert ends(lambda: panel.find.cb_hook(panel.find))
+    assert panel.said.value == "see outputs heatmap, overlay: red"
+    assert not viewer.train_lock.locked()
+    panel.words.value = "zebra"
+    assert ends(lambda: panel.find.cb_hook(panel.find))
+    assert "zebra" in panel.said.value
+    rays = really_viewed.scene.views("eval")[0].camera.generate_rays(0, keep_shape=True)
+    middle = rays[9, 12]
+    click = ViewerClick(tuple(middle.origins.tolist()), tuple(middle.directions.tolist()), (0, 0))
+    assert ends(lambda: panel._told(lambda: panel._at(click)))
+    assert panel.threshold.value == ALIKE
+    assert panel.said.value == "see outputs heatmap, overlay: the click"
+    assert not viewer.train_lock.locked()
+    assert "overlay" in rendered(really_viewed.scene)
