@@ -18,7 +18,6 @@ from dff.fields.hash_encoding import GridShape, HashEncoding, interpolate_torch
 from dff.fields.hash_encoding_cpu import interpolate_cpu
 from dff.fields.mlp_cpu import CompiledMLP
 
-Implementation = Literal["auto", "tcnn", "triton", "cpu", "torch"]
 ResolvedImplementation = Literal["tcnn", "triton", "cpu", "torch"]
 # What each is, for people.
 DESCRIPTIONS = {

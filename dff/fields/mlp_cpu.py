@@ -94,21 +94,37 @@ class CompiledMLP(MLP):
         kernels = load_kernels() if self._is_for_the_kernel(in_tensor) else None
         if kernels is None:
             return super().forward(in_tensor)
-        layers = [cast(nn.Linear, layer) for layer in self.layers]
-        dims = np.array([self.in_dim, *(x.out_features for x in layers)], dtype=np.int32)
-        weights = torch.cat([part.reshape(-1) for x in layers for part in (x.weight, x.bias)])
+        sizes = [self.in_dim, *(layer.out_features for layer in self._linear())]
+        dims = np.array(sizes, dtype=np.int32)
         flat = in_tensor.reshape(-1, self.in_dim).contiguous()
-        found = cast(Tensor, _CompiledNetwork.apply(flat, weights, dims, kernels))
+        found = cast(Tensor, _CompiledNetwork.apply(flat, self._weights(), dims, kernels))
         return found.view(*in_tensor.shape[:-1], self.out_dim)
 
-    def _is_for_the_kernel(self, in_tensor: Tensor) -> bool:
-        layers = [cast(nn.Linear, layer) for layer in self.layers]
-        tensors = [in_tensor, *(layer.weight for layer in layers)]
+    def _linear(self) -> list[nn.Linear]:
+        return [cast(nn.Linear, layer) for layer in self.layers]
+
+    def _weights(self) -> Float[Tensor, " all"]:
+        """Of one layer after the other, ``(out, in)`` and then the bias ``(out,)``."""
+        parts = [part for layer in self._linear() for part in (layer.weight, layer.bias)]
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def _is_plain(self) -> bool:
+        """Whether it is layers with ReLU between them and nothing else."""
         return (
-            all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
-            and max(self.in_dim, *(layer.out_features for layer in layers)) <= WIDEST
-            and in_tensor.shape[-1] == self.in_dim
-            and isinstance(self.activation, nn.ReLU)
+            isinstance(self.activation, nn.ReLU)
             and self.out_activation is None
             and not self.skip_connections
         )
+
+    def _lies_on(self, device_type: str, in_tensor: Tensor) -> bool:
+        """Whether input and weights are float32 on one device of a type, and go together."""
+        tensors = [in_tensor, *(layer.weight for layer in self._linear())]
+        return (
+            all(x.dtype == torch.float32 and x.device == in_tensor.device for x in tensors)
+            and in_tensor.device.type == device_type
+            and in_tensor.shape[-1] == self.in_dim
+        )
+
+    def _is_for_the_kernel(self, in_tensor: Tensor) -> bool:
+        widest = max(self.in_dim, *(layer.out_features for layer in self._linear()))
+        return self._is_plain() and self._lies_on("cpu", in_tensor) and widest <= WIDEST

@@ -190,23 +190,13 @@ class TritonMLP(CompiledMLP):
 
     def forward(self, in_tensor: Float[Tensor, "*bs in_dim"]) -> Float[Tensor, "*bs out_dim"]:
         """Values of the network, ``(..., in_dim)`` to ``(..., out_dim)``."""
-        if not self._is_plain():
-            return self.pytorch_fwd(in_tensor)
-        layers = [cast(nn.Linear, layer) for layer in self.layers]
+        layers = self._linear()
         network = Network(len(layers), self.in_dim, layers[0].out_features, self.out_dim)
-        kinds = {(x.dtype, x.device) for x in (in_tensor, *(layer.weight for layer in layers))}
-        alike = kinds == {(torch.float32, in_tensor.device)}
-        known = alike and in_tensor.device.type == self.kernels_device
-        if not known or in_tensor.shape[-1] != self.in_dim or not network.fits(in_tensor.device):
+        if (
+            not self._is_plain()
+            or not self._lies_on(self.kernels_device, in_tensor)
+            or not network.fits(in_tensor.device)
+        ):
             return super().forward(in_tensor)
-        weights = torch.cat([part.reshape(-1) for x in layers for part in (x.weight, x.bias)])
-        found = network_triton(in_tensor.reshape(-1, self.in_dim), weights, network)
+        found = network_triton(in_tensor.reshape(-1, self.in_dim), self._weights(), network)
         return found.view(*in_tensor.shape[:-1], self.out_dim)
-
-    def _is_plain(self) -> bool:
-        """Whether it is layers with ReLU between them and nothing else."""
-        return (
-            isinstance(self.activation, nn.ReLU)
-            and self.out_activation is None
-            and not self._skip_connections
-        )
