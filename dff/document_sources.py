@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,15 @@ from dff.answers import key_of
 from dff.compiling import Source, Surroundings, compile_document
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument
-from dff.edits.filling import fill_hole
 from dff.edits.folder import file_within, query_within, trusted_file
+from dff.edits.hole import fill_hole
 from dff.edits.selections import FileSelection, MovedSelection, StepSelection
 from dff.errors import DffError
 from dff.field_matter import FieldMatter
 from dff.query.shown import PatchQuery
 from dff.repaint.stored import load_paint
 from dff.selection.selection import Selection
+from dff.sight import look_at
 
 if TYPE_CHECKING:
     from dff.scene import Scene
@@ -54,7 +56,7 @@ def compile_in(
     around = Surroundings(
         source,
         lambda name: load_paint(file_within(folder, name), scene.fingerprint, scene.model.field),
-        fill_hole,
+        lambda selection: fill_hole(selection, partial(look_at, scene, selection)),
         notice,
     )
     return compile_document(document, lambda: as_source(scene, folder), around)

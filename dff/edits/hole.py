@@ -1,0 +1,236 @@
+"""The hole under a deleted thing: where it is, and what closes it.
+
+Nothing behind a thing was ever seen. But what it stood on is seen all around it, and by a few
+cameras far under it. So rays of many cameras are sent at the plane that it stood on, cell by cell:
+where most of them end on the plane, the scene shows its surface; the rest, under the thing, is the
+hole. Height and colour are carried into it from what is seen: both are harmonic there (Laplace's
+equation with the rim as boundary values), the smoothest surface that fits the rim without going
+beyond its values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
+from scipy.sparse import coo_matrix
+from scipy.sparse.linalg import spsolve
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from dff.edits.filling import Filling
+from dff.selection.refine import SELECTED
+from dff.selection.selection import Selection
+from dff.selection.surface_grid import SurfaceGrid
+
+# In voxels of the surface grid: how far off the plane a voxel may lie that says where it is, and
+# what a ray meets that counts as its surface; between which distances from the thing the voxels
+# are that say where the plane is; and how far around the hole is looked at.
+PLANE, FLAT, NEAR, RIM, BESIDE = 0.5, 1.0, 1.5, 8.0, 4
+# Cells of the filling along a voxel.
+FINE, MOST_CELLS = 3, 2048
+# Of the rays that the thing does not stop: the share that must end on the plane where its surface
+# is sound. How many must for a colour to be known, and how much of the thing may be in it.
+STEADY, LEAST, CLEAN = 0.9, 2, 0.1
+# A surface is stood on when this share of the thing is on one side of it.
+ONE_SIDE = 0.9
+FEWEST, TRIALS = 12, 256
+# Share of the cells around a hole that must be sound for it to be filled.
+FLAT_SHARE = 0.4
+AROUND = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """Rays of k cameras through n points, and where they end.
+
+    Attributes:
+        ends: (k, n, 3), world positions.
+        rgb: (k, n, 3), the colours seen there, in [0, 1].
+        mask: (k, n), soft mask of a selection there, in [0, 1].
+        there: (k, n), whether the camera's picture shows the point, or what hides it.
+    """
+
+    ends: Float[Tensor, "k n 3"]
+    rgb: Float[Tensor, "k n 3"]
+    mask: Float[Tensor, "k n"]
+    there: Bool[Tensor, "k n"]
+
+
+def fill_hole(
+    selection: Selection, look: Callable[[Float[Tensor, "n 3"]], Sight]
+) -> Filling | None:
+    """What closes the hole that a deleted selection leaves.
+
+    Args:
+        selection: what is deleted.
+        look: what cameras see where they look at world positions, with the selection in its place.
+
+    Returns:
+        The filling; None when nothing around the selection looks like what it stands on.
+    """
+    grid = selection.grid
+    selected = selection.values >= SELECTED
+    spacing = grid.spacing
+    if not selected.any() or selected.all() or spacing <= 0:
+        return None
+    away = _distance_to(grid, selected)
+    rim = (away > NEAR * spacing) & (away < RIM * spacing)
+    plane = _support(grid.points[rim], grid.points[selected], spacing)
+    if plane is None:
+        return None
+    normal, offset = plane
+    axes = _axes(normal)
+    thing = grid.points[selected] @ axes[:2].T
+    low = thing.amin(dim=0) - (BESIDE + 2) * spacing
+    footprint = _footprint(thing, low, spacing)
+    if max(footprint.shape) > MOST_CELLS:
+        return None
+    cell, origin = spacing / FINE, low @ axes[:2] + offset * axes[2]
+    near = _widened(footprint, BESIDE * FINE)
+    places = torch.from_numpy(np.argwhere(near) + 0.5).float() * cell
+    sight = look(origin + places @ axes[:2])
+    height = (sight.ends - origin) @ axes[2]
+    behind = sight.there & (sight.mask < SELECTED)
+    on = behind & (height.abs() < FLAT * spacing)
+
+    def mapped(values: Tensor) -> np.ndarray:
+        """Values of the places that were looked at, as a map."""
+        whole = np.zeros((*near.shape, *values.shape[1:]))
+        whole[near] = values.numpy()
+        return whole
+
+    sound = mapped(on.sum(dim=0) > STEADY * behind.sum(dim=0)) > 0
+    hole = _hole(footprint, sound)
+    sound &= ~hole
+    ring = _widened(hole, BESIDE * FINE) & ~hole
+    # Where the rim itself is hardly flat, going on from it would make things worse.
+    if not hole.any() or sound[ring].mean() < FLAT_SHARE:
+        return None
+    clean = on & (sight.mask < CLEAN)
+    known = mapped(clean.sum(dim=0)) >= LEAST
+    heights = _harmonic(mapped(_median(height[..., None], on)), sound)
+    colours = _harmonic(mapped(_median(sight.rgb, clean)), known)
+    return Filling(
+        origin,
+        axes,
+        cell,
+        spacing,
+        torch.from_numpy(heights[..., 0]).float(),
+        torch.from_numpy(colours).float().clamp(0, 1),
+        torch.from_numpy(_widened(hole, 1)).float(),
+    )
+
+
+def _footprint(
+    thing: Float[Tensor, "m 2"], low: Float[Tensor, " 2"], spacing: float
+) -> Bool[np.ndarray, "r c"]:
+    """Cells that a thing stands over, from its voxels' places on the plane."""
+    index = ((thing - low) / spacing).floor().long()
+    rows, columns = (index.amax(dim=0) + BESIDE + 3).tolist()
+    covered = np.zeros((rows, columns), dtype=bool)
+    covered[tuple(index.T.numpy())] = True
+    whole = binary_fill_holes(binary_closing(covered, AROUND, iterations=2))
+    return np.asarray(whole).repeat(FINE, axis=0).repeat(FINE, axis=1)
+
+
+def _hole(
+    footprint: Bool[np.ndarray, "r c"], sound: Bool[np.ndarray, "r c"]
+) -> Bool[np.ndarray, "r c"]:
+    """Cells under a thing whose surface is not sound, without crumbs of sound ones among them."""
+    closed = binary_closing(footprint & ~sound, AROUND, iterations=2)
+    return np.asarray(binary_fill_holes(closed)) & footprint
+
+
+def _widened(mask: Bool[np.ndarray, "r c"], cells: int) -> Bool[np.ndarray, "r c"]:
+    return np.asarray(binary_dilation(mask, AROUND, iterations=cells), dtype=bool)
+
+
+def _median(values: Float[Tensor, "k n c"], which: Bool[Tensor, "k n"]) -> Float[Tensor, "n c"]:
+    """Over the rays that count; 0 where there are none."""
+    counted = torch.where(which[..., None], values, torch.nan)
+    return counted.nanmedian(dim=0).values.nan_to_num(0.0)
+
+
+def _distance_to(grid: SurfaceGrid, selected: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+    tree = KDTree(grid.points[selected].numpy())
+    return torch.from_numpy(tree.query(grid.points.numpy())[0]).float()
+
+
+def _support(
+    rim: Float[Tensor, "n 3"], thing: Float[Tensor, "m 3"], spacing: float
+) -> tuple[Float[Tensor, " 3"], float] | None:
+    """The plane that most of the rim lies in, with the thing on one side of it.
+
+    RANSAC (Fischler and Bolles 1981), then least squares over the inliers.
+
+    Returns:
+        Unit normal towards the thing, and the plane's distance from the origin along it.
+    """
+    if len(rim) < FEWEST:
+        return None
+    generator = torch.Generator().manual_seed(0)
+    picks = torch.randint(0, len(rim), (TRIALS, 3), generator=generator)
+    corners = rim[picks]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = normals.norm(dim=1, keepdim=True)
+    normals = normals / lengths.clamp_min(1e-12)
+    offsets = (normals * corners[:, 0]).sum(dim=1)
+    over = (thing @ normals.T - offsets) > -FLAT * spacing
+    under = (thing @ normals.T - offsets) < FLAT * spacing
+    sides = torch.maximum(over.float().mean(dim=0), under.float().mean(dim=0))
+    inliers = ((rim @ normals.T - offsets).abs() < PLANE * spacing).sum(dim=0)
+    good = (sides >= ONE_SIDE) & (lengths[:, 0] > spacing * spacing)
+    inliers = torch.where(good, inliers, torch.zeros_like(inliers))
+    best = int(inliers.argmax())
+    if int(inliers[best]) < FEWEST:
+        return None
+    near = rim[(rim @ normals[best] - offsets[best]).abs() < PLANE * spacing]
+    middle = near.mean(dim=0)
+    _, vectors = torch.linalg.eigh((near - middle).T @ (near - middle))
+    normal = vectors[:, 0]
+    if float(((thing - middle) @ normal).mean()) < 0:
+        normal = -normal
+    return normal, float(middle @ normal)
+
+
+def _axes(normal: Float[Tensor, " 3"]) -> Float[Tensor, "3 3"]:
+    """Two directions along a plane, and its normal, as rows; right-handed."""
+    helper = torch.eye(3).to(normal)[int(normal.abs().argmin())]
+    first = F.normalize(torch.linalg.cross(helper, normal), dim=0)
+    return torch.stack([first, torch.linalg.cross(normal, first), normal])
+
+
+def _harmonic(
+    values: Float[np.ndarray, "r c k"], known: Bool[np.ndarray, "r c"]
+) -> Float[np.ndarray, "r c k"]:
+    """Known values, and in between the solution of Laplace's equation on the four neighbours.
+
+    At the border of the map what lies beyond counts as equal (no flow).
+    """
+    rows, columns = known.shape
+    number = np.arange(rows * columns).reshape(rows, columns)
+    first = np.concatenate([number[:, :-1].ravel(), number[:-1].ravel()])
+    second = np.concatenate([number[:, 1:].ravel(), number[1:].ravel()])
+    ends = np.concatenate([first, second]), np.concatenate([second, first])
+    unknown = ~known.ravel()
+    # A row for each cell: the sum over neighbours of (own - neighbour) is 0, or the value is known.
+    of_unknown = unknown[ends[0]]
+    i, j = ends[0][of_unknown], ends[1][of_unknown]
+    ones = np.ones(len(i))
+    diagonal = np.where(unknown, np.bincount(i, minlength=known.size), 1.0)
+    every = np.arange(known.size)
+    matrix = coo_matrix(
+        (
+            np.concatenate([diagonal, -ones]),
+            (np.concatenate([every, i]), np.concatenate([every, j])),
+        )
+    ).tocsc()
+    right = np.where(unknown[:, None], 0.0, values.reshape(-1, values.shape[-1]))
+    solved = np.stack([np.asarray(spsolve(matrix, column)) for column in right.T], axis=-1)
+    return solved.reshape(values.shape)

@@ -1,0 +1,63 @@
+"""What the capture's cameras see where they look at given points of a scene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
+from torch import Tensor
+
+from dff.edits.hole import Sight
+from dff.rendered_rays import render_rays
+from dff.selection.at_points import mask_at
+from dff.selection.selection import Selection
+
+if TYPE_CHECKING:
+    from dff.scene import Scene
+
+CAMERAS = 16
+
+
+def look_at(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) -> Sight:
+    """What training cameras see where they look at points: them, what hides them, what is behind.
+
+    Args:
+        scene: as it was trained.
+        selection: in that scene.
+        points: near each other, in world units.
+    """
+    cameras = scene.training_cameras.to("cpu")
+    inside = _in_picture(cameras, points)
+    able = (inside.float().mean(dim=1) > 0.5).nonzero()[:, 0]
+    spread = torch.linspace(0, max(len(able) - 1, 0), min(CAMERAS, len(able))).round().long()
+    chosen = able[spread]
+    poses = cameras.camera_to_worlds[chosen]
+    origins = poses[:, None, :, 3].expand(-1, len(points), -1)
+    directions = F.normalize(points - origins, dim=-1)
+    rays = RayBundle(
+        origins=origins.contiguous(),
+        directions=directions,
+        pixel_area=torch.ones(*origins.shape[:2], 1),
+        camera_indices=chosen[:, None, None].expand(-1, len(points), 1).contiguous(),
+    )
+    found = render_rays(scene.model, rays, hidden=True)
+    ends = origins + found["depth"] * directions
+    field = scene.features
+    _, mask = mask_at(selection, field, found["hidden_features"].to(field.aabb), ends)
+    there = inside[chosen] & (found["accumulation"][..., 0] >= 0.5)
+    return Sight(ends, found["rgb"], mask.cpu(), there)
+
+
+def _in_picture(cameras: Cameras, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "k n"]:
+    """Whether each camera's picture shows each point; lens distortion is left out."""
+    poses = cameras.camera_to_worlds
+    local = torch.einsum("nkj,kji->kni", points[:, None] - poses[:, :, 3], poses[:, :, :3])
+    ahead = -local[..., 2]
+    x = cameras.fx * local[..., 0] / ahead.clamp_min(1e-6) + cameras.cx
+    y = cameras.cy - cameras.fy * local[..., 1] / ahead.clamp_min(1e-6)
+    fits = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
+    return fits & (ahead > 1e-6)
