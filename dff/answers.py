@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
+from dff.edits.filling import Filling
 from dff.edits.folder import file_within
 from dff.edits.selections import FileSelection, PatchSelection, StepSelection
 from dff.selection.selection import Selection
@@ -19,6 +21,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Selection] = OrderedDict()
+        self._fillings: WeakKeyDictionary[Selection, Filling | None] = WeakKeyDictionary()
 
     def get(self, key: Hashable | None, make: Callable[[], Selection]) -> Selection:
         """The answer kept under a key, or a new one; without a key always a new one."""
@@ -30,6 +33,14 @@ class Answers:
         while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self.bytes > MOST_BYTES):
             self._kept.popitem(last=False)
         return self._kept[key]
+
+    def filling(
+        self, selection: Selection, make: Callable[[Selection], Filling | None]
+    ) -> Filling | None:
+        """What closes a selection's hole, made once for as long as the selection is in use."""
+        if selection not in self._fillings:
+            self._fillings[selection] = make(selection)
+        return self._fillings[selection]
 
     @property
     def bytes(self) -> int:

@@ -14,6 +14,7 @@ from dff.answers import key_of
 from dff.compiling import Source, Surroundings, compile_document
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument
+from dff.edits.filling import Filling
 from dff.edits.folder import file_within, query_within, trusted_file
 from dff.edits.hole import fill_hole
 from dff.edits.selections import FileSelection, MovedSelection, StepSelection
@@ -53,10 +54,13 @@ def compile_in(
             raise DffError(f"the document inserts the scene into itself ({name}): use duplicate")
         return as_source(others[path], folder)
 
+    def filled(selection: Selection) -> Filling | None:
+        return fill_hole(selection, partial(look_at, scene, selection))
+
     around = Surroundings(
         source,
         lambda name: load_paint(file_within(folder, name), scene.fingerprint, scene.model.field),
-        lambda selection: fill_hole(selection, partial(look_at, scene, selection)),
+        lambda selection: scene.answers.filling(selection, filled),
         notice,
     )
     return compile_document(document, lambda: as_source(scene, folder), around)

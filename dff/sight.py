@@ -48,8 +48,7 @@ def look_at(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) ->
     ends = origins + found["depth"] * directions
     field = scene.features
     _, mask = mask_at(selection, field, found["hidden_features"].to(field.aabb), ends)
-    there = inside[chosen] & (found["accumulation"][..., 0] >= 0.5)
-    return Sight(ends, found["rgb"], mask.cpu(), there)
+    return Sight(ends, found["rgb"], mask.cpu(), inside[chosen])
 
 
 def _in_picture(cameras: Cameras, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "k n"]:

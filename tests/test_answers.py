@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,3 +50,22 @@ def test_without_a_key_it_is_asked_each_time():
     found = [answers.get(None, lambda: next(made)) for _ in range(2)]  # type: ignore[arg-type]
     assert found == ["first", "second"]
     assert answers.bytes == 0
+
+
+def test_a_filling_is_made_once_for_each_selection_and_forgotten_with_it():
+    class Asked:
+        """A selection, as far as it can be a key."""
+
+    answers, told = Answers(), []
+    one, other = Asked(), Asked()
+
+    def make(selection: Any) -> None:
+        told.append(selection)  # None is an answer too: nothing can close it
+
+    for selection in (one, other, one):
+        assert answers.filling(selection, make) is None  # type: ignore[arg-type]
+    assert [each is one for each in told] == [True, False]
+    told.clear()
+    del one, other, selection
+    gc.collect()
+    assert len(answers._fillings) == 0

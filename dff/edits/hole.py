@@ -23,7 +23,7 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from dff.edits.filling import Filling
+from dff.edits.filling import CLEARED, Filling
 from dff.selection.refine import SELECTED
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import SurfaceGrid
@@ -34,13 +34,14 @@ from dff.selection.surface_grid import SurfaceGrid
 PLANE, FLAT, NEAR, RIM, BESIDE = 0.5, 1.0, 1.5, 8.0, 4
 # Cells of the filling along a voxel.
 FINE, MOST_CELLS = 3, 2048
-# Of the rays that the thing does not stop: the share that must end on the plane where its surface
-# is sound. How many must for a colour to be known, and how much of the thing may be in it.
-STEADY, LEAST, CLEAN = 0.9, 2, 0.1
+# Of the rays that nothing stops before the plane: the share that ends on it where its surface is
+# sound, and where its height is known. How many must for a colour to be known, and how much of the
+# thing may be in it.
+STEADY, LEVEL, LEAST, CLEAN = 0.9, 0.5, 2, 0.1
 # A surface is stood on when this share of the thing is on one side of it.
 ONE_SIDE = 0.9
 FEWEST, TRIALS = 12, 256
-# Share of the cells around a hole that must be sound for it to be filled.
+# Share of the cells around a hole whose height must be known for it to be filled.
 FLAT_SHARE = 0.4
 AROUND = np.ones((3, 3), dtype=bool)
 
@@ -50,10 +51,10 @@ class Sight:
     """Rays of k cameras through n points, and where they end.
 
     Attributes:
-        ends: (k, n, 3), world positions.
+        ends: (k, n, 3), world positions; far away where a ray meets nothing.
         rgb: (k, n, 3), the colours seen there, in [0, 1].
         mask: (k, n), soft mask of a selection there, in [0, 1].
-        there: (k, n), whether the camera's picture shows the point, or what hides it.
+        there: (k, n), whether the point is in the camera's picture, hidden or not.
     """
 
     ends: Float[Tensor, "k n 3"]
@@ -79,9 +80,7 @@ def fill_hole(
     spacing = grid.spacing
     if not selected.any() or selected.all() or spacing <= 0:
         return None
-    away = _distance_to(grid, selected)
-    rim = (away > NEAR * spacing) & (away < RIM * spacing)
-    plane = _support(grid.points[rim], grid.points[selected], spacing)
+    plane = _plane_under(grid, selected)
     if plane is None:
         return None
     normal, offset = plane
@@ -96,8 +95,9 @@ def fill_hole(
     places = torch.from_numpy(np.argwhere(near) + 0.5).float() * cell
     sight = look(origin + places @ axes[:2])
     height = (sight.ends - origin) @ axes[2]
-    behind = sight.there & (sight.mask < SELECTED)
-    on = behind & (height.abs() < FLAT * spacing)
+    # What stands in the way, the thing itself or another, says nothing of the plane behind it.
+    reaching = sight.there & (sight.mask < SELECTED) & (height < CLEARED * spacing)
+    on = reaching & (height.abs() < FLAT * spacing)
 
     def mapped(values: Tensor) -> np.ndarray:
         """Values of the places that were looked at, as a map."""
@@ -105,16 +105,19 @@ def fill_hole(
         whole[near] = values.numpy()
         return whole
 
-    sound = mapped(on.sum(dim=0) > STEADY * behind.sum(dim=0)) > 0
-    hole = _hole(footprint, sound)
-    sound &= ~hole
-    ring = _widened(hole, BESIDE * FINE) & ~hole
-    # Where the rim itself is hardly flat, going on from it would make things worse.
-    if not hole.any() or sound[ring].mean() < FLAT_SHARE:
-        return None
+    share = mapped(on.sum(dim=0) / reaching.sum(dim=0).clamp_min(1))
+    hole = _hole(footprint, share > STEADY)
+    level = (share > LEVEL) & ~hole
     clean = on & (sight.mask < CLEAN)
-    known = mapped(clean.sum(dim=0)) >= LEAST
-    heights = _harmonic(mapped(_median(height[..., None], on)), sound)
+    # The last cell that is seen shows a bit of what hides the next.
+    known = near & ~_widened(near & (mapped(clean.sum(dim=0)) < LEAST), 1)
+    ring = _widened(hole, BESIDE * FINE) & ~hole & (mapped(reaching.any(dim=0)) > 0)
+    # Where the rim itself is hardly flat, going on from it would make things worse.
+    if not (hole.any() and level.any() and known.any()):
+        return None
+    if level[ring].sum() < FLAT_SHARE * ring.sum():
+        return None
+    heights = _harmonic(mapped(_median(height[..., None], on)), level)
     colours = _harmonic(mapped(_median(sight.rgb, clean)), known)
     return Filling(
         origin,
@@ -157,9 +160,14 @@ def _median(values: Float[Tensor, "k n c"], which: Bool[Tensor, "k n"]) -> Float
     return counted.nanmedian(dim=0).values.nan_to_num(0.0)
 
 
-def _distance_to(grid: SurfaceGrid, selected: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+def _plane_under(
+    grid: SurfaceGrid, selected: Bool[Tensor, " n"]
+) -> tuple[Float[Tensor, " 3"], float] | None:
+    """The plane that what is selected stands on; see `_support`."""
     tree = KDTree(grid.points[selected].numpy())
-    return torch.from_numpy(tree.query(grid.points.numpy())[0]).float()
+    away = torch.from_numpy(tree.query(grid.points.numpy())[0]).float()
+    rim = (away > NEAR * grid.spacing) & (away < RIM * grid.spacing)
+    return _support(grid.points[rim], grid.points[selected], grid.spacing)
 
 
 def _support(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from nerfstudio.field_components.mlp import MLP
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ def reference(network: MLP) -> MLP:
     return wanted.double().to(next(network.parameters()).device)
 
 
-def values_and_gradients(network: MLP, inputs: Tensor, upstream: Tensor) -> list[Tensor | None]:
+def values_and_gradients(network: MLP, inputs: Tensor, upstream: Tensor) -> list[Any]:
     """Values, gradients of the inputs, and of every parameter."""
     network.zero_grad()
     leaf = inputs.detach().clone().requires_grad_()
