@@ -37,7 +37,7 @@ FINE, MOST_CELLS = 3, 2048
 # Of the rays that nothing stops before the plane: the share that ends on it where its surface is
 # sound, and where its height is known. How many must for a colour to be known, and how much of the
 # thing may be in it.
-STEADY, LEVEL, LEAST, CLEAN = 0.9, 0.5, 2, 0.1
+STEADY, LEVEL, STANDS, LEAST, CLEAN = 0.9, 0.5, 0.5, 2, 0.1
 # A surface is stood on when this share of the thing is on one side of it.
 ONE_SIDE = 0.9
 FEWEST, TRIALS = 12, 256
@@ -105,8 +105,11 @@ def fill_hole(
         whole[near] = values.numpy()
         return whole
 
-    share = mapped(on.sum(dim=0) / reaching.sum(dim=0).clamp_min(1))
-    hole = _hole(footprint, share > STEADY)
+    share = mapped(_share(on, reaching))
+    # Where most rays end above the plane, another thing stands.
+    above = reaching & (height >= FLAT * spacing)
+    stands = mapped(_share(above, reaching) * (above.sum(dim=0) >= LEAST)) > STANDS
+    hole = _hole(footprint & ~stands, share > STEADY)
     level = (share > LEVEL) & ~hole
     clean = on & (sight.mask < CLEAN)
     # The last cell that is seen shows a bit of what hides the next.
@@ -148,6 +151,10 @@ def _hole(
     """Cells under a thing whose surface is not sound, without crumbs of sound ones among them."""
     closed = binary_closing(footprint & ~sound, AROUND, iterations=2)
     return np.asarray(binary_fill_holes(closed)) & footprint
+
+
+def _share(part: Bool[Tensor, "k n"], whole: Bool[Tensor, "k n"]) -> Float[Tensor, " n"]:
+    return part.sum(dim=0) / whole.sum(dim=0).clamp_min(1)
 
 
 def _widened(mask: Bool[np.ndarray, "r c"], cells: int) -> Bool[np.ndarray, "r c"]:

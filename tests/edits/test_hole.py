@@ -16,6 +16,7 @@ from dff.selection.surface_grid import SurfaceGrid
 
 SIDE, RADIUS, CELLS = 0.8, 0.15, 64
 MIDDLE = torch.tensor([0.5, 0.5])
+PLATE = torch.tensor([0.5, 0.5 + 0.6 * RADIUS, 0.5 + 1.2 / CELLS])
 BALL = torch.tensor([0.5, 0.5, 0.5 + RADIUS])
 
 
@@ -58,11 +59,11 @@ def scene_of(slope: float = 0.0, seen_table: bool = True) -> Selection:
     return Selection(grid, (grid.hidden[:, 0] > 0.3).float())
 
 
-def looking(slope: float = 0.0, leak: float = 0.0, blind: int = 0):
+def looking(slope: float = 0.0, leak: float = 0.0, blind: int = 0, plate: bool = False):
     """Twelve cameras around the ball, whose rays are traced exactly.
 
     Within a distance ``leak`` of where the ball stands, rays go through the table, which is white
-    below; and so many cameras see nothing at all.
+    below; so many cameras see nothing at all; and a plate lies under the ball's side.
     """
     angles = torch.arange(12.0) * math.tau / 12
     eyes = torch.stack([angles.cos(), angles.sin(), torch.full((12,), 0.5)], dim=1)
@@ -80,6 +81,11 @@ def looking(slope: float = 0.0, leak: float = 0.0, blind: int = 0):
         leaks = (met[..., :2] - MIDDLE).norm(dim=-1) < leak
         deeper = (0.5 - 4 / CELLS - eyes[:, None, 2]) / aims[..., 2]
         reach = torch.where(on_ball, reach, torch.where(leaks, deeper, to_table))
+        if plate:
+            higher = (PLATE[2] - eyes[:, None, 2]) / aims[..., 2]
+            there = eyes[:, None] + higher[..., None] * aims
+            on_plate = (there - PLATE).norm(dim=-1) < 0.08
+            reach = torch.where(on_plate & ~on_ball, higher, reach)
         ends = eyes[:, None] + reach[..., None] * aims
         rgb = torch.where(leaks[..., None], torch.ones(3), table_colour(met))
         rgb = torch.where(on_ball[..., None], torch.tensor([1.0, 0.0, 0.0]), rgb)
@@ -141,6 +147,18 @@ def test_where_the_table_was_seen_nothing_is_filled():
         points = torch.cat([beside, torch.full((100, 1), 0.48)], dim=1)
         assert (filling.density(points)[0] == 0).all()
         assert not filling.holds(points).any()
+
+
+def test_what_else_stands_under_the_thing_stays():
+    points = PLATE + torch.tensor([0.01, 0.01, 0.0]) * torch.randn(50, 1).clamp(-1, 1)
+    under = torch.tensor([[0.5, 0.4, 0.49]])
+    filling = fill_hole(scene_of(), looking(leak=0.12, plate=True))
+    assert filling is not None
+    assert not filling.holds(points).any()
+    assert filling.holds(under).all()
+    without = fill_hole(scene_of(), looking(leak=0.12))
+    assert without is not None
+    assert without.holds(points).all()
 
 
 def test_nothing_around_fills_nothing():
