@@ -1,4 +1,4 @@
-"""What closes the hole under a deleted thing, as matter: a slab under a height map."""
+"""What closes the hole under a deleted thing, as matter: a slab under a map of heights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from dff.edits.layers import Ball
 
-# In voxels of the surface grid: how thick the filling is, how high above it is cleared, and how
-# much it lies below the rim: where the true surface is, it is seen.
-DEPTH, CLEARED, BELOW = 6.0, 3.0, -0.083
+# In voxels of the surface grid: how thick the filling is, how high above it is cleared, over what
+# height its density rises from nothing to all (a hard border would show the samples), and how much
+# higher than its surface that lies, so that half the light of a ray is gone at the surface.
+DEPTH, CLEARED, RISE, RAISED = 6.0, 3.0, 0.25, 0.083
 # Optical depth of one voxel of the filling: what is left shines through.
 OPAQUE = 8.0
 
@@ -69,9 +70,8 @@ class Filling:
     ) -> tuple[Float[Tensor, "n 1"], Float[Tensor, "n 3"]]:
         """Density in 1 / world unit, and the colour."""
         local, values = self._looked_up(positions)
-        below = values[:, 0] - BELOW * self.voxel - local[:, 2]
-        # Over a quarter of a voxel from nothing to all: a hard border would show the samples.
-        inside = (below / (0.25 * self.voxel) + 0.5).clamp(0, 1) * (below < DEPTH * self.voxel)
+        below = values[:, 0] + RAISED * self.voxel - local[:, 2]
+        inside = (below / (RISE * self.voxel) + 0.5).clamp(0, 1) * (below < DEPTH * self.voxel)
         density = OPAQUE / self.voxel * inside * (values[:, 1] > 0.5)
         return density[:, None], values[:, 2:]
 
