@@ -23,7 +23,7 @@ from dff.field_matter import FieldMatter
 from dff.query.shown import PatchQuery
 from dff.repaint.stored import load_paint
 from dff.selection.selection import Selection
-from dff.sight import look_at
+from dff.sight import sight_of
 
 if TYPE_CHECKING:
     from dff.scene import Scene
@@ -55,7 +55,7 @@ def compile_in(
         return as_source(others[path], folder)
 
     def filled(selection: Selection) -> Filling | None:
-        return fill_hole(selection, partial(look_at, scene, selection))
+        return fill_hole(selection, partial(sight_of, scene, selection))
 
     around = Surroundings(
         source,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CAMERAS = 16
 
 
-def look_at(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) -> Sight:
+def sight_of(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) -> Sight:
     """What training cameras see where they look at points: them, what hides them, what is behind.
 
     Args:

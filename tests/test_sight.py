@@ -6,7 +6,7 @@ import torch
 
 from dff.query.text import TextQuery
 from dff.scene import load
-from dff.sight import CAMERAS, look_at
+from dff.sight import CAMERAS, sight_of
 
 
 def test_rays_end_where_single_pixels_do(trained):
@@ -16,7 +16,7 @@ def test_rays_end_where_single_pixels_do(trained):
     chosen = torch.randperm(len(scene.surface), generator=generator)[:40]
     points = scene.surface.points[chosen]
     points = points[points.norm(dim=1) < 1]
-    sight = look_at(scene, red, points)
+    sight = sight_of(scene, red, points)
     cameras = scene.training_cameras
     count = min(CAMERAS, len(cameras))
     assert sight.ends.shape == sight.rgb.shape == (count, len(points), 3)
