@@ -17,7 +17,7 @@ import copy
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Bench:
     """Rays per step where speeds are compared; for its quality dff has its own default."""
     baseline_steps: int = 8
     """Steps of nerfacto to time, after two that are not; 0 leaves it out."""
+    baseline_seconds: tuple[float, ...] = ()
+    """Training times of nerfacto at which its held-out PSNR is taken; none skips it."""
     steps: int = 60
     """Steps of dff to time, after ten that are not."""
     parts_steps: int = 30
@@ -111,6 +113,10 @@ def measure(
             seconds = run.median_step(2, bench.baseline_steps)
             figures[f"nerfacto_{kind}_seconds_per_step"] = seconds
             console.print(f"nerfacto, {kind}: {seconds:.3f} s/step")
+            if bench.baseline_seconds:
+                marks = bench.baseline_seconds
+                measure_quality(bench, run, f"nerfacto_{kind}", marks, (), figures, console)
+                keep(figures)
     for features in (False, True) if bench.features else (False,):
         name = "dff_with_features" if features else "dff"
         with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +133,7 @@ def measure(
             if bench.seconds:
                 # From the first step on, so that no target is passed unseen.
                 run = prepare(config, replace(capture, rays=None))
-                measure_quality(bench, run, name, figures, console)
+                measure_quality(bench, run, name, bench.seconds, bench.targets, figures, console)
             measure_looking(run, name, figures)
             keep(figures)
     if bench.features and bench.dims:
@@ -165,13 +171,19 @@ def measure_steps(
 
 
 def measure_quality(
-    bench: Bench, run: Run, name: str, figures: dict[str, Any], console: Console
+    bench: Bench,
+    run: Run,
+    name: str,
+    seconds: Sequence[float],
+    targets: Sequence[float],
+    figures: dict[str, Any],
+    console: Console,
 ) -> None:
     """Held-out PSNR over training time."""
     quality = train_and_look(
         run,
-        bench.seconds,
-        bench.targets,
+        seconds,
+        targets,
         bench.every,
         bench.eval_views,
         lambda words: console.print(f"{name}: {words}"),

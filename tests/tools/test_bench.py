@@ -177,6 +177,7 @@ def test_one_command_gives_the_ratio_and_all_costs(tmp_path):
     path = tmp_path / "bench.json"
     options = Bench(folder, path, rays=64, baseline_steps=1, steps=2, parts_steps=1)
     options.seconds, options.targets, options.every = (0.5,), (1.0, 90.0), 0.2
+    options.baseline_seconds = (0.6,)
     options.eval_views, options.dims = 1, (16,)
     bench(options)
     figures = json.loads(path.read_text())
@@ -184,6 +185,7 @@ def test_one_command_gives_the_ratio_and_all_costs(tmp_path):
         figures["nerfacto_torch_seconds_per_step"] / figures["dff_seconds_per_step"]
     )
     assert figures["dff_seconds_to_90_db"] is None
+    assert figures["nerfacto_torch_psnr_at_0.6s"] > 0
     assert np.isfinite(figures["by_dimension"]["16"]["seconds_per_step"])
     for name in ("asking_seconds", "cache_bytes", "peak_rss_gib", "dff_step_parts"):
         assert figures[name]
