@@ -9,6 +9,7 @@ from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
 from torch import Tensor
 
+from dff.projection import project
 from dff.selection.inventory import Thing
 
 # Longer side of the raster that is counted in.
@@ -43,11 +44,8 @@ def _shown(owner: Tensor, points: Float[Tensor, "n 3"], camera: Cameras, count: 
     """Cells of a coarse raster that each thing is nearest in."""
     height, width = int(camera.height.item()), int(camera.width.item())
     scale = COUNTED_SIDE / max(height, width)
-    pose = camera.camera_to_worlds.reshape(3, 4).cpu()
-    local = (points - pose[:, 3]) @ pose[:, :3]
-    depth = -local[:, 2]
-    x = (camera.fx.item() * local[:, 0] / depth.clamp_min(1e-6) + camera.cx.item()) * scale
-    y = (camera.cy.item() - camera.fy.item() * local[:, 1] / depth.clamp_min(1e-6)) * scale
+    (places,), (depth,) = project(camera, points)
+    x, y = (places * scale).unbind(dim=-1)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
     inside = (depth > 1e-6) & (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
     cell = y[inside].long() * columns + x[inside].long()

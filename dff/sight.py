@@ -12,6 +12,7 @@ from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
 from dff.edits.hole import Sight
+from dff.projection import project
 from dff.rendered_rays import render_rays
 from dff.selection.at_points import mask_at
 from dff.selection.selection import Selection
@@ -52,11 +53,7 @@ def sight_of(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) -
 
 
 def _in_picture(cameras: Cameras, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "k n"]:
-    """Whether each camera's picture shows each point; lens distortion is left out."""
-    poses = cameras.camera_to_worlds
-    local = torch.einsum("nkj,kji->kni", points[:, None] - poses[:, :, 3], poses[:, :, :3])
-    ahead = -local[..., 2]
-    x = cameras.fx * local[..., 0] / ahead.clamp_min(1e-6) + cameras.cx
-    y = cameras.cy - cameras.fy * local[..., 1] / ahead.clamp_min(1e-6)
-    fits = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
-    return fits & (ahead > 1e-6)
+    """Whether each camera's picture shows each point."""
+    places, depth = project(cameras, points)
+    size = torch.cat([cameras.width, cameras.height], dim=-1)[:, None]
+    return ((places >= 0) & (places < size)).all(dim=-1) & (depth > 1e-6)

@@ -247,5 +247,4 @@ def _harmonic(
         )
     ).tocsc()
     right = np.where(unknown[:, None], 0.0, values.reshape(-1, values.shape[-1]))
-    solved = np.stack([np.asarray(spsolve(matrix, column)) for column in right.T], axis=-1)
-    return solved.reshape(values.shape)
+    return np.asarray(spsolve(matrix, right)).reshape(values.shape)

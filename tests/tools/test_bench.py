@@ -102,6 +102,13 @@ def test_what_an_affine_colour_explains_is_fitted_on_the_left_and_scored_on_the_
     assert runs.fitted_psnr(picture, spoilt) < 40
 
 
+def test_without_held_out_views_there_is_no_psnr():
+    manager = SimpleNamespace(eval_dataset=[])
+    run = SimpleNamespace(pipeline=SimpleNamespace(datamanager=manager))
+    with pytest.raises(DffError, match="no held-out views"):
+        runs.held_out_psnr(run, 5)  # type: ignore[arg-type]
+
+
 def test_an_option_that_the_model_has_not_is_refused():
     assert runs.dff(True, ["feature_hidden_dim=32"]).pipeline.model.feature_hidden_dim == 32
     with pytest.raises(DffError, match="no option 'colour'"):
@@ -173,7 +180,7 @@ def test_one_command_gives_the_ratio_and_all_costs(tmp_path):
     from bench import Bench
     from bench import main as bench
 
-    folder = write_capture(tmp_path / "capture", 8, 24)
+    folder = write_capture(tmp_path / "capture", 12, 24)
     path = tmp_path / "bench.json"
     options = Bench(folder, path, rays=64, baseline_steps=1, steps=2, parts_steps=1)
     options.seconds, options.targets, options.every = (0.5,), (1.0, 90.0), 0.2

@@ -224,8 +224,14 @@ def fitted_psnr(picture: Tensor, photo: Tensor) -> float:
 
 
 def held_out_psnr(run: Run, views: int) -> HeldOut:
-    """Mean PSNR of some held-out views."""
+    """Mean PSNR of some held-out views.
+
+    Raises:
+        DffError: the capture has none.
+    """
     dataset = run.pipeline.datamanager.eval_dataset
+    if len(dataset) == 0:
+        raise DffError("the capture has no held-out views to take the PSNR of: give more photos")
     chosen = np.linspace(0, len(dataset) - 1, min(views, len(dataset))).round().astype(int)
     run.pipeline.eval()
     plain, fitted = [], []
