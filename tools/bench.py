@@ -6,9 +6,10 @@ Prints as a table, and writes as JSON: seconds per step of nerfacto (nerfstudio'
 torch implementation; with CUDA and tiny-cuda-nn that one too), of dff without and with the feature
 field, and their ratios at equal rays; the parts of a step; held-out PSNR after given seconds of
 training (looking is not counted) and the seconds to given PSNRs; what features of other lengths
-cost; seconds per rendered frame; to find the surface, bake and ask; the cache's bytes; and peak
-memory. Leave the machine alone while it runs. How all this grows with the capture is
-`tools/bench_scale.py`'s to say.
+cost; seconds per rendered frame; to find the surface, bake and ask; the cache's bytes; peak memory;
+and how all this grows with image count, resolution, feature length and grid (`tools/bench_scale.py`
+on made-up captures, eight minutes of it), as exponents and, beside the JSON, a plot. Leave the
+machine alone while it runs.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ from bench_parts.runs import (
     prepare,
     train_and_look,
 )
+from bench_scale import Scale, grown
 from rich.console import Console
 from rich.table import Table
 
 from dff.errors import DffError
+from dff.evaluate.metrics_file import plain
 from dff.files import atomic_write
 
 
@@ -81,6 +84,8 @@ class Bench:
     """Also train with the feature field, for its cost and the PSNR with it."""
     dims: tuple[int, ...] = (64, 128, 512)
     """Feature lengths whose cost is measured, on made-up features; none skips it."""
+    growth: bool = True
+    """Also measure how costs grow, on captures made for it."""
     settings: tuple[str, ...] = ()
     """Model options to try, as NAME=JSON."""
     threads: int = field(default_factory=torch.get_num_threads)
@@ -246,6 +251,12 @@ def main(bench: Bench) -> None:
         ratio = figures["step_ratio_vs_nerfacto_torch"]
         console.print(f"{ratio:.1f} times nerfacto's steps per second")
     keep(figures)
+    if bench.growth:
+        growth = grown(Scale(threads=bench.threads), console)
+        console.print(growth.table)
+        keep(figures | {"growth_exponents": plain(growth.exponents)})
+        if bench.json is not None:
+            growth.plot(bench.json.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from dff.errors import DffError
 QUIET = 0.7
 # Until another camera is told, so that a picture is being rendered when the input comes.
 UNDER_WAY = 0.4
+OTHER_TEXT = "table"
 NERFSTUDIO_SCALE = 10.0
 TARGETS = {
     "callback": 0.1,
@@ -142,11 +143,12 @@ class BenchEditor:
                 watch.settle(at)
             for number in range(self.repeats):
                 # Not twice the same: an element that is told its value is silent.
-                visitor.set("Words", ", ".join([self.text] * (1 + number % 2)))
+                asked = self.text if number % 2 == 0 else OTHER_TEXT
+                visitor.set("Words", asked)
                 visitor.look(pose.aside(0.05 * (-1) ** number))
                 time.sleep(UNDER_WAY)
                 at = visitor.press("Find")
-                watch.answer("query meanwhile, answered", at, self.text)
+                watch.answer("query meanwhile, answered", at, asked)
                 watch.settle(at)
 
 

@@ -176,41 +176,69 @@ def text_of(power: float) -> str:
     return "–" if math.isnan(power) else f"{power:.2f}"
 
 
-def main(scale: Scale) -> None:
-    """Measure, fit, show and write."""
-    console = Console()
-    planned = sweeps(scale)
-    sizes = list(dict.fromkeys(size for points in planned.values() for _, size in points))
-    costs = {}
-    for size in track(sizes, description="measuring", console=console):
-        costs[size] = in_process(size, scale)
-    found = {
-        what: [(number, costs[size]) for number, size in points] for what, points in planned.items()
-    }
-    exponents = fit(found)
-    table = Table(title="Exponents: 0 does not grow, 1 grows as fast as the size")
-    for title in ("cost", *exponents):
-        table.add_column(title)
-    for cost in COSTS:
-        table.add_row(cost, *(text_of(exponents[what][cost]) for what in exponents))
-    console.print(table)
-    if scale.json is not None:
-        content = {"version": 1, "threads": scale.threads, "rays": scale.rays}
-        content |= {"exponents": exponents, "measured": found}
-        with atomic_write(scale.json) as stream:
-            stream.write(f"{json.dumps(plain(content), indent=1)}\n".encode())
-    if scale.plot is not None:
+@dataclass(frozen=True)
+class Growth:
+    """What was measured.
+
+    Attributes:
+        measured: by what grows, sizes and the costs of each.
+        exponents: by what grows, and by cost.
+    """
+
+    measured: Mapping[str, Sequence[tuple[float, Mapping[str, float]]]]
+    exponents: Mapping[str, Mapping[str, float]]
+
+    @property
+    def table(self) -> Table:
+        """The exponents for people."""
+        table = Table(title="Exponents: 0 does not grow, 1 grows as fast as the size")
+        for title in ("cost", *self.exponents):
+            table.add_column(title)
+        for cost in COSTS:
+            row = (text_of(self.exponents[what][cost]) for what in self.exponents)
+            table.add_row(cost, *row)
+        return table
+
+    def plot(self, path: Path) -> None:
+        """A panel for each thing that grows, as a .png."""
         panels = {
             what: {
-                f"{cost} ({text_of(exponents[what][cost])})": (
+                f"{cost} ({text_of(self.exponents[what][cost])})": (
                     [size for size, _ in points],
                     [each[cost] / points[0][1][cost] for _, each in points],
                 )
                 for cost in COSTS
             }
-            for what, points in found.items()
+            for what, points in self.measured.items()
         }
-        write_panels(scale.plot, panels, "cost, first size = 1")
+        write_panels(path, panels, "cost, first size = 1")
+
+
+def grown(scale: Scale, console: Console) -> Growth:
+    """Measure every size and fit."""
+    planned = sweeps(scale)
+    sizes = list(dict.fromkeys(size for points in planned.values() for _, size in points))
+    costs = {}
+    for size in track(sizes, description="measuring growth", console=console):
+        costs[size] = in_process(size, scale)
+    found = {
+        what: [(number, costs[size]) for number, size in points] for what, points in planned.items()
+    }
+    return Growth(found, fit(found))
+
+
+def main(scale: Scale) -> None:
+    """Measure, fit, show and write."""
+    console = Console()
+    growth = grown(scale, console)
+    console.print(growth.table)
+    if scale.json is not None:
+        content = {"version": 1, "threads": scale.threads, "rays": scale.rays}
+        content |= {"exponents": growth.exponents, "measured": growth.measured}
+        with atomic_write(scale.json) as stream:
+            stream.write(f"{json.dumps(plain(content), indent=1)}\n".encode())
+    if scale.plot is not None:
+        growth.plot(scale.plot)
         console.print(f"plot in {scale.plot}")
 
 

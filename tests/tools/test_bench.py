@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sys
@@ -22,7 +23,7 @@ import bench_parts.runs as runs  # noqa: E402
 from bench import flat, text_of  # noqa: E402
 from bench_parts.runs import HeldOut  # noqa: E402
 from bench_peers import PEERS, BenchPeers, installed, main, pixels_of, steps_of  # noqa: E402
-from bench_scale import Scale, exponent, fit, sweeps, write_capture  # noqa: E402
+from bench_scale import COSTS, Scale, exponent, fit, sweeps, write_capture  # noqa: E402
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 1.5])
@@ -176,10 +177,13 @@ def test_peers_that_are_not_there_are_named(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_one_command_gives_the_ratio_and_all_costs(tmp_path):
+def test_one_command_gives_the_ratio_and_all_costs(tmp_path, monkeypatch):
     from bench import Bench
     from bench import main as bench
 
+    sizes = {"images": (4, 8), "sides": (16,), "dims": (8,), "grids": (12,)}
+    small = functools.partial(Scale, **sizes, steps=2, bake_rays=500, rays=64)
+    monkeypatch.setattr("bench.Scale", small)
     folder = write_capture(tmp_path / "capture", 12, 24)
     path = tmp_path / "bench.json"
     options = Bench(folder, path, rays=64, baseline_steps=1, steps=2, parts_steps=1)
@@ -196,3 +200,6 @@ def test_one_command_gives_the_ratio_and_all_costs(tmp_path):
     assert np.isfinite(figures["by_dimension"]["16"]["seconds_per_step"])
     for name in ("asking_seconds", "cache_bytes", "peak_rss_gib", "dff_step_parts"):
         assert figures[name]
+    assert set(figures["growth_exponents"]["images"]) == set(COSTS)
+    assert np.isfinite(figures["growth_exponents"]["images"]["cache bytes"])
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
