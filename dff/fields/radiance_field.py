@@ -15,6 +15,7 @@ from nerfstudio.fields.base_field import Field, get_normalized_directions
 from torch import Tensor, nn
 
 from dff.fields.blocks import ResolvedImplementation, grid_encoding, layout_of, mlp
+from dff.fields.colour_activation import colour_sigmoid
 from dff.fields.contraction import to_unit_cube
 from dff.fields.hash_encoding import GridShape
 from dff.fields.visibility import DensityPrior
@@ -120,7 +121,7 @@ class RadianceField(Field):
                 appearance = self.appearance.weight.mean(dim=0).expand(*geometry.shape[:-1], -1)
             parts.append(appearance)
         joined = torch.cat(parts, dim=-1)
-        rgb = torch.sigmoid(self.colour_mlp(joined.view(-1, joined.shape[-1])))
+        rgb = colour_sigmoid(self.colour_mlp(joined.view(-1, joined.shape[-1])))
         return rgb.view(*geometry.shape[:-1], 3).to(geometry.dtype)
 
     def get_density(self, ray_samples: RaySamples) -> tuple[Tensor, Tensor]:
