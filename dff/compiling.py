@@ -163,7 +163,7 @@ def compile_document(
     if not numbers:
         return no_edits()
     compiling = _Compiling(own(), around)
-    planned = [compiling.step(document, index, numbers) for index in numbers]
+    planned = [_planned(compiling, document, index, numbers) for index in numbers]
     sources = len(compiling.opened)
     planned = [
         step
@@ -188,6 +188,19 @@ def compile_document(
             if isinstance(operation, Repaint)
         },
     )
+
+
+def _planned(
+    compiling: _Compiling, document: EditDocument, index: int, numbers: Mapping[int, int]
+) -> Step:
+    """A step with its selections answered; what is wrong says which step it is."""
+    try:
+        return compiling.step(document, index, numbers)
+    except DffError as error:
+        place = f"step {index + 1}"
+        if str(error).startswith(place):
+            raise
+        raise DffError(f"{place}: {error}") from error
 
 
 def _with_selections(matter: FieldMatter, selections: Sequence[Selection]) -> FieldMatter:

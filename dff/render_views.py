@@ -74,7 +74,7 @@ class RenderOptions:
                 raise DffError("the frames of a video are png: leave out --image-format")
             if output_path.is_dir():
                 raise DffError(f"cannot write {output_path}: it is a folder")
-        elif output_path.suffix and not output_path.is_dir():
+        elif any(map(str.isalpha, output_path.suffix)) and not output_path.is_dir():
             raise DffError(
                 f"cannot write '{output_path.suffix}': give a folder for images, or a file ending "
                 f"in {', '.join(VIDEO_SUFFIXES)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,9 @@ from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
 from dff.teachers import Teacher, get_teacher
 from dff.trainer import DAMAGED, latest_checkpoint
 from dff.views import Split, View, tell_apart
+
+# What a config.yml that is whole has.
+NEEDED = ("pipeline.model", "pipeline.datamanager")
 
 
 class Scene:
@@ -331,8 +335,13 @@ def read_config(path: Path) -> TrainerConfig:
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.Loader)
     except (yaml.YAMLError, OSError, ValueError, ImportError, AttributeError) as error:
         raise DffError(f"cannot read {path}: it is not a nerfstudio config.yml") from error
-    if isinstance(config, TrainerConfig) and is_nerfacto(config):
-        return as_scene_config(config)
+    if isinstance(config, TrainerConfig):
+        try:
+            operator.attrgetter(*NEEDED)(config)
+        except AttributeError as error:
+            raise DffError(f"{path} was cut short: copy it again, or train again") from error
+        if is_nerfacto(config):
+            return as_scene_config(config)
     if not isinstance(config, TrainerConfig) or not isinstance(config.pipeline, DFFPipelineConfig):
         raise DffError(
             f"{path} is not the configuration of a dff or nerfacto scene: train with `ns-train dff`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ DAMAGED = (
     ValueError,
     AttributeError,
     OSError,
+    struct.error,
     pickle.UnpicklingError,
 )
 

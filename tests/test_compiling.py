@@ -130,6 +130,12 @@ def test_a_zero_transform_changes_nothing(compiling, operation):
     assert compiling(document({**step("red"), "operation": operation})).changes_nothing
 
 
+def test_what_is_wrong_with_a_step_says_which_it_is(compiling):
+    insert = {**step("red"), "operation": {"type": "insert", "scene": "other.yml"}}
+    with pytest.raises(DffError, match=r"^step 2: no scene other\.yml"):
+        compiling(document(step("red", enabled=False), insert))
+
+
 def test_an_empty_document_asks_nothing(compiling):
     def unasked():
         raise AssertionError("asked")

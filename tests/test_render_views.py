@@ -287,6 +287,12 @@ def test_no_cameras_and_cameras_of_several_sizes_are_one_line(scene, tmp_path, r
         assert picture.size == (30, 18)
 
 
+def test_a_folder_may_have_a_dot_in_its_name_but_no_unknown_kind_of_file():
+    RenderOptions().check(Path("out/v1.2"))
+    with pytest.raises(DffError, match=r"cannot write '\.avi'"):
+        RenderOptions().check(Path("out/a.avi"))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -16,6 +16,7 @@ from dff.edits.document import EditDocument
 from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.evaluate import intersection_over_union, psnr
+from dff.method import dff_method
 from dff.query.shown import Click, ClickQuery
 from dff.query.text import TextQuery
 from dff.scene import View, load, read_config, tell_apart
@@ -234,6 +235,17 @@ class TestLoad:
         path.write_text(yaml.dump(method_configs["splatfacto"]))
         with pytest.raises(DffError, match="not the configuration of a dff or nerfacto scene"):
             read_config(path)
+
+    @pytest.mark.parametrize("last", ["pipeline", "  datamanager", "  model"])
+    @pytest.mark.parametrize("method", ["dff", "nerfacto"])
+    def test_a_configuration_that_was_cut_short_is_one_line(self, tmp_path, method, last):
+        known = {"dff": dff_method.config, "nerfacto": method_configs["nerfacto"]}
+        text = yaml.dump(known[method])
+        path = tmp_path / "config.yml"
+        path.write_text(text[: text.index(f"\n{last}:") + 1])
+        with pytest.raises(DffError, match=r"was cut short|is not a nerfstudio") as raised:
+            read_config(path)
+        assert "\n" not in str(raised.value)
 
     def test_a_missing_configuration_is_one_line(self, tmp_path):
         with pytest.raises(DffError, match="no such configuration"):

@@ -172,6 +172,11 @@ def garbage(path: Path) -> None:
     path.write_bytes(b"this is no checkpoint at all")
 
 
+def a_word(path: Path) -> None:
+    # Where a pickle's opcode wants four bytes there is nothing more.
+    path.write_bytes(b"junk")
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -203,7 +208,7 @@ def a_program(path: Path) -> None:
     torch.save({"step": 2, "pipeline": {}, "call": os.system}, path)
 
 
-DAMAGES = [garbage, empty, truncated, flipped, a_list, no_pipeline, a_program]
+DAMAGES = [garbage, a_word, empty, truncated, flipped, a_list, no_pipeline, a_program]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)

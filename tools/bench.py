@@ -49,6 +49,8 @@ from dff.errors import DffError
 from dff.evaluate.metrics_file import plain
 from dff.files import atomic_write
 
+BASELINE_LOOKS = 6
+
 
 @dataclass
 class Bench:
@@ -65,7 +67,8 @@ class Bench:
     baseline_steps: int = 8
     """Steps of nerfacto to time, after two that are not; 0 leaves it out."""
     baseline_seconds: tuple[float, ...] = ()
-    """Training times of nerfacto at which its held-out PSNR is taken; none skips it."""
+    """Training times of nerfacto at which its held-out PSNR is taken; none skips it, and with it
+    the times to the targets."""
     steps: int = 60
     """Steps of dff to time, after ten that are not."""
     parts_steps: int = 30
@@ -120,7 +123,10 @@ def measure(
             console.print(f"nerfacto, {kind}: {seconds:.3f} s/step")
             if bench.baseline_seconds:
                 marks = bench.baseline_seconds
-                measure_quality(bench, run, f"nerfacto_{kind}", marks, (), figures, console)
+                # Its views take minutes to render.
+                rare = replace(bench, every=marks[-1] / BASELINE_LOOKS)
+                name = f"nerfacto_{kind}"
+                measure_quality(rare, run, name, marks, bench.targets, figures, console)
                 keep(figures)
     for features in (False, True) if bench.features else (False,):
         name = "dff_with_features" if features else "dff"

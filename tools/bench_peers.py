@@ -29,6 +29,7 @@ from rich.table import Table
 from dff.data.images import image_size
 from dff.errors import DffError
 from dff.files import atomic_write
+from dff.method import dff_method
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ PEERS = (
     Peer("F3RM", "f3rm", "f3rm", 8192),
     Peer("Feature Splatting", "feature-splatting", "feature_splatting", None),
 )
-OWN = Peer("dff", "dff", "dff", 1024)
+OWN = Peer("dff", "dff", "dff", dff_method.config.pipeline.datamanager.train_num_rays_per_batch)
 
 
 @dataclass
@@ -81,8 +82,16 @@ def installed(peers: Sequence[Peer]) -> list[Peer]:
 
 
 def pixels_of(data: Path) -> int:
-    """Of the first image of a capture."""
-    frames = json.loads((data / "transforms.json").read_text(encoding="utf-8"))["frames"]
+    """Of the first image of a capture.
+
+    Raises:
+        DffError: it is none in nerfstudio format.
+    """
+    path = data / "transforms.json"
+    try:
+        frames = json.loads(path.read_text(encoding="utf-8"))["frames"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DffError(f"cannot read {path}: give a capture in nerfstudio format") from error
     height, width = image_size(data / frames[0]["file_path"])
     return height * width
 
@@ -146,6 +155,7 @@ def _command(name: str) -> str:
 def main(bench: BenchPeers) -> None:
     """Train those that are there."""
     console = Console()
+    pixels_of(bench.data)
     there = installed(PEERS)
     missing = [peer.name for peer in PEERS if peer not in there]
     if missing:

@@ -57,16 +57,20 @@ The same scenes at full size, on a GPU, with the paper's teacher and DINO as the
       --teacher.lseg.checkpoint demo_e200.ckpt --teacher.dino.checkpoint dino_vits8.pth
 
 A real capture, each claim by its own training; dff eval --compare sets two of them side by side:
-  COMMON="--data SCENE --max-num-iterations 15000 --pipeline.teachers lseg \\
-      --pipeline.teacher.lseg.checkpoint demo_e200.ckpt"
-  (1, 7)  uv run ns-train dff $COMMON
-  (2)     uv run ns-train dff --data SCENE --pipeline.model.train-features False
-  (5)     uv run ns-train dff $COMMON --pipeline.model.feature-samples-per-ray None
-  (6)     uv run ns-train dff $COMMON --pipeline.datamanager.feature-pca 16   # 32, 64
-  (8)     uv run ns-train dff $COMMON --pipeline.teachers lseg,dino
+  SAME="--data SCENE --max-num-iterations 15000"
+  COMMON="$SAME --pipeline.teacher.lseg.checkpoint demo_e200.ckpt"
+  (1, 7)  uv run ns-train dff $COMMON --pipeline.teachers lseg
+  (2)     uv run ns-train dff $SAME --pipeline.model.train-features False
+  (5)     uv run ns-train dff $COMMON --pipeline.teachers lseg \\
+              --pipeline.model.feature-samples-per-ray None
+  (6)     uv run ns-train dff $COMMON --pipeline.teachers lseg \\
+              --pipeline.datamanager.feature-pca 16   # 32, 64
+  (8)     uv run ns-train dff $COMMON --pipeline.teachers lseg,dino \\
+              --pipeline.teacher.dino.checkpoint dino_vits8.pth
   uv run dff eval --load-config CONFIG --data LABELS --output OUT
   uv run dff eval --compare OUT_A OUT_B --output DIFFERENCE
-(3) and (4) change the model itself: tools/reproduce_variants.py has both.
+(3) and (4) change the model itself, for which ns-train has no option: on generated scenes they are
+among what the first command trains.
 """
 
 

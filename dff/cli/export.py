@@ -24,7 +24,8 @@ class Export:
     (0 for none); a mesh with colours; or 3D Gaussian splats in the layout of the original program.
     By default a mesh for .obj and .glb, points for .ply."""
     edits: tuple[Path, ...] = ()
-    """Edit documents (YAML or JSON). Several act one after the other, as if they were one."""
+    """Edit documents (YAML or JSON). Several act one after the other; a step refers to
+    those of its own document."""
     trust: tuple[Path, ...] = ()
     """Folders with other trained scenes that the documents may insert from."""
     scale: Literal["world", "capture"] = "world"

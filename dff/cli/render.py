@@ -33,7 +33,8 @@ class Render:
     """A folder for images, or a file ending in .mp4, .gif or .webp for a video, whose frames are
     kept in NAME_frames beside it."""
     edits: tuple[Path, ...] = ()
-    """Edit documents (YAML or JSON). Several act one after the other, as if they were one."""
+    """Edit documents (YAML or JSON). Several act one after the other; a step refers to
+    those of its own document."""
     side_by_side: bool = False
     """Before | after. With several documents: before | the first alone | the second alone | ..."""
     write_config: Path | None = None
@@ -87,6 +88,8 @@ class Render:
             raise UsageError("give --output-path to render, --write-config for nerfstudio, or both")
         if self.write_config is not None and not self.edits:
             raise UsageError("--write-config is of an edited scene: give --edits too")
+        if self.frames and (self.trajectory != "dataset" or self.camera_path is not None):
+            raise UsageError("--frames are the capture's own: give --trajectory dataset with them")
 
     def _write_config(self) -> None:
         from dff.edited_config import write_edited_config

@@ -47,6 +47,9 @@ class Extract(Strict):
 class Opacity(Strict):
     """Make what is selected more transparent: ``alpha' = alpha (1 - m (1 - factor))``.
 
+    Of every ray sample: a solid thing, which a ray has many opaque samples in, lets through far
+    less than ``1 - factor``; at 0.1 it lets about half of the light through.
+
     Attributes:
         factor: share of the alpha that stays, in [0, 1]; 0 deletes, 1 changes nothing.
     """

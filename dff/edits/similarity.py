@@ -12,6 +12,8 @@ from torch import Tensor
 
 # How far a matrix read from a file may be from a similarity, relative to its scale.
 TOLERANCE = 1e-4
+# Cosine and sine by degrees, where both are whole: a full turn is none at all.
+QUARTERS = {0.0: (1.0, 0.0), 90.0: (0.0, 1.0), 180.0: (-1.0, 0.0), 270.0: (0.0, -1.0)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,8 @@ def rotation_from_degrees(angles: Sequence[float]) -> Float[Tensor, "3 3"]:
     """Turns about the fixed x, then y, then z axis, right-handed; float64."""
     result = torch.eye(3, dtype=torch.float64)
     for axis, degrees in enumerate(angles):
-        cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        angle = math.radians(degrees)
+        cosine, sine = QUARTERS.get(degrees % 360, (math.cos(angle), math.sin(angle)))
         turn = torch.eye(3, dtype=torch.float64)
         first, second = (axis + 1) % 3, (axis + 2) % 3
         turn[first, first] = turn[second, second] = cosine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -18,7 +19,7 @@ LPIPS_NETWORK = "alex"
 LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
 # What reading half a file of weights raises besides.
-_DAMAGED = (EOFError, KeyError, pickle.UnpicklingError)
+_DAMAGED = (EOFError, KeyError, struct.error, pickle.UnpicklingError)
 
 Distance = Callable[[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]], float]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,7 @@ def _read(path: Path) -> Float[Tensor, "a b c"]:
         RuntimeError,
         LookupError,
         SafetensorError,
+        struct.error,
         pickle.UnpicklingError,
     ) as error:
         raise DffError(f"{path} is damaged, or holds no plain tensor") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,15 @@ def read_weights(path: Path, teacher: str) -> dict[str, Tensor]:
         raise DffError(
             f"{path} is damaged, or holds more than plain tensors: save its state_dict alone"
         ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        struct.error,
+    ) as error:
         raise DffError(f"{path} is damaged or no weights file: fetch it again") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):

@@ -103,6 +103,7 @@ def test_the_captures_photos_are_not_written_over(trained, capture, capsys):
         ((), "--output-path"),
         (("--output-path", "out", "--side-by-side"), "--edits"),
         (("--write-config", "edited.yml"), "--edits"),
+        (("--output-path", "out", "--frames", "IMG_03"), "--trajectory dataset"),
     ],
 )
 def test_what_makes_no_sense_together_ends_with_status_2(trained, capsys, more, says):

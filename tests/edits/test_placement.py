@@ -120,6 +120,10 @@ def test_only_the_identity_is_the_identity():
     assert not Similarity(eye, 1.0 + 1e-9, zero).is_identity
     assert not Similarity(eye, 1.0, zero + 1e-12).is_identity
     assert not Similarity(rotation_from_degrees((0, 0, 1e-6)), 1.0, zero).is_identity
+    for whole in ((0, 0, 360), (-360, 720, 0)):
+        assert Similarity(rotation_from_degrees(whole), 1.0, zero).is_identity
+    quarters = rotation_from_degrees((90, 0, -270))
+    assert torch.equal(quarters, quarters.round())
 
 
 def box_points(size, turn, middle) -> torch.Tensor:

@@ -75,7 +75,9 @@ def test_truncated_files_are_refused_in_one_line(tmp_path, name, share) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a weights file", b"\x80\x04garbage", b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a weights file", b"\x80\x04garbage", b"PK\x03\x04", b"junk"]
+)
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
 def test_other_files_are_refused_in_one_line(tmp_path, name, content) -> None:
     (tmp_path / name).write_bytes(content)
