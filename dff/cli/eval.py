@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -54,11 +54,13 @@ class Eval:
     """Class of each value in the masks, from 0 on, where the labels do not say; of a benchmark with
     one thing, the word for it. The first one is background."""
     classes: tuple[str, ...] = ()
-    """Score only these classes."""
+    """Report only these classes; the others stay in the label list and in the truth."""
     leave_out: tuple[str, ...] = ()
     """Stems of labelled images not to score."""
     parts: tuple[Part, ...] = ()
-    """Do only these; by default everything that the labels allow."""
+    """Do only these; by default everything that the labels allow. One class at a time, by its name:
+    relevancy at 0.5, rendered relevancy by the LERF-OVS rule and with localisation accuracy, or
+    selected in 3D."""
     shown: int = 3
     """Frames with pictures in the report."""
     resolution_scale: float = 1.0
@@ -72,8 +74,9 @@ class Eval:
 
         console = Console()
         if self.compare:
-            if self.load_config is not None or self.data is not None:
-                raise UsageError("--compare reads what was evaluated: leave out --load-config")
+            given = self._given("compare", "output")
+            if given:
+                raise UsageError(f"--compare reads what was evaluated: leave out {given}")
             from dff.evaluate.compare import compare
 
             compare(self.compare, console, self.output)
@@ -86,7 +89,7 @@ class Eval:
             )
         if self.shown < 0:
             raise UsageError(f"--shown must be 0 or more, not {self.shown}")
-        from dff.evaluate.run import PARTS, EvalOptions, evaluate
+        from dff.evaluate.run import EvalOptions, evaluate
         from dff.scene import load
 
         options = EvalOptions(
@@ -97,9 +100,18 @@ class Eval:
             self.names,
             self.classes,
             self.leave_out,
-            self.parts or PARTS,
+            self.parts,
             self.shown,
             self.resolution_scale,
         )
         report = evaluate(load(self.load_config), options, console)
         console.print(f"metrics.json and {report}", highlight=False, soft_wrap=True)
+
+    def _given(self, *but: str) -> str:
+        """The options that are not at their defaults, as they are written."""
+        changed = [
+            field.name
+            for field in fields(self)
+            if field.name not in but and getattr(self, field.name) != field.default
+        ]
+        return ", ".join(f"--{name.replace('_', '-')}" for name in changed)

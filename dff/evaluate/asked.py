@@ -24,6 +24,7 @@ from dff.query.shown import Click, ClickQuery, Patch, PatchQuery
 from dff.query.text import TextQuery, embed_query
 from dff.scene import Scene, View
 from dff.selection.selection import Selection
+from dff.teachers import Teacher
 
 # Ways of asking for one thing at a time.
 RELEVANCY, RENDERED, SELECTED = "relevancy", "rendered", "selected"
@@ -81,6 +82,7 @@ class Asked:
         labels: the label list, with its embeddings (n, D); empty where there is none.
         embeddings: of the labels.
         text: by class, its query against the canonical phrases.
+        rules: of `RELEVANCY` and `RENDERED`, those by which such a query becomes a mask.
         selected: by class, what it selects in 3D; None where it selects nothing.
         shown: by way and thing, what was shown.
         notes: what could not be asked, in sentences.
@@ -89,6 +91,7 @@ class Asked:
     labels: tuple[str, ...] = ()
     embeddings: Tensor | None = None
     text: Mapping[str, QueryEmbedding] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
     selected: Mapping[str, Selection | None] = field(default_factory=dict)
     shown: Mapping[tuple[str, str], ShownThing] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -120,16 +123,14 @@ def ask_everything(
     embeddings = None
     text: dict[str, QueryEmbedding] = {}
     selected: dict[str, Selection | None] = {}
-    speaks = any(record.has_text for record in scene.model.teacher_records)
-    if benchmark.named and not speaks:
-        notes.append("no teacher of this scene understands text: nothing was asked by name")
-    if benchmark.named and speaks:
+    rules = tuple(way for way in (RELEVANCY, RENDERED) if way in ways)
+    if benchmark.named and any(record.has_text for record in scene.model.teacher_records):
         if benchmark.label_list:
-            labels = benchmark.classes
+            labels = _label_list(scene.teacher, benchmark, notes.append)
             embeddings = scene.teacher.encode_text(labels)
         for name in benchmark.asked:
             query = TextQuery((name,))
-            if RELEVANCY in ways or RENDERED in ways:
+            if rules:
                 text[name] = embed_query(scene.teacher, query)
             if SELECTED in ways:
                 told(f"selecting '{name}' in 3D")
@@ -144,7 +145,28 @@ def ask_everything(
                 shown[way, thing] = _show(
                     scene, benchmark, views[best], best, thing, way, teacher, notes.append
                 )
-    return Asked(labels, embeddings, text, selected, shown, tuple(notes))
+    return Asked(labels, embeddings, text, rules, selected, shown, tuple(notes))
+
+
+def _label_list(
+    teacher: Teacher, benchmark: Benchmark, told: Callable[[str], None]
+) -> tuple[str, ...]:
+    """The classes, without those that are only rivals and have names that the teacher knows not.
+
+    Raises:
+        DffError: the teacher does not know one that is asked for.
+    """
+    known = []
+    for name in benchmark.classes:
+        try:
+            teacher.encode_text((name,))
+        except DffError:
+            if name in benchmark.asked:
+                raise
+            told(f"the teacher does not know '{name}': its pixels do not count in the label list")
+        else:
+            known.append(name)
+    return tuple(known)
 
 
 def _prompt_images(benchmark: Benchmark, views: Mapping[str, View]) -> dict[str, str]:

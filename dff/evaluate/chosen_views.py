@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from dff.errors import DffError
 from dff.evaluate.benchmarks import Benchmark, Frame
@@ -87,7 +86,14 @@ def check_size(frame: Frame, view: View, same_size: bool) -> None:
 
 
 def restricted(benchmark: Benchmark, classes: Sequence[str]) -> Benchmark:
-    """A benchmark with some of its classes only; pixels of the others are not known.
+    """A benchmark of which some classes only are asked for, clicked and averaged over.
+
+    The others stay in the label list and in the truth: what is taken for a chosen class where it
+    is not counts against it, and a name has as many rivals as without the choice.
+
+    Args:
+        benchmark: whole.
+        classes: background among them, if it is to be scored too; none for the benchmark as it is.
 
     Raises:
         DffError: it has no such class.
@@ -98,19 +104,8 @@ def restricted(benchmark: Benchmark, classes: Sequence[str]) -> Benchmark:
         raise DffError(f"the labels have no class '{unknown[0]}': there are {listed}")
     if not classes:
         return benchmark
-
-    def read(image: str) -> Frame:
-        frame = benchmark.read(image)
-        masks = {name: mask for name, mask in frame.masks.items() if name in classes}
-        nothing = torch.zeros_like(frame.known)
-        known = torch.stack([nothing, *masks.values()]).any(dim=0)
-        known = known if benchmark.label_list else frame.known
-        return dataclasses.replace(frame, masks=masks, known=known)
-
     return dataclasses.replace(
         benchmark,
-        classes=tuple(name for name in benchmark.classes if name in classes),
-        asked=tuple(name for name in benchmark.asked if name in classes),
+        asked=tuple(name for name in benchmark.classes if name in classes),
         things={thing: name for thing, name in benchmark.things.items() if name in classes},
-        read=read,
     )

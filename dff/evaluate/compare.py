@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -14,14 +15,13 @@ from dff.evaluate.shown import rich_table
 from dff.evaluate.summary import Cell, Table
 from dff.report import Report
 
-# Figures of single classes come after these; a plot shows these alone.
-_HEADLINES = (
-    "views/",
-    "labels/field/mean",
-    "labels/teacher/mean",
-    "labels/field/acc",
-    "labels/teacher/acc",
-)
+# Options that make figures differ where the scenes do not, and what they do.
+_OPTIONS = {
+    "scale": "they were rendered at different shares of the images' size",
+    "names": "the values of their masks have different names",
+    "classes": "they were scored on different classes",
+    "leave_out": "different images were left out",
+}
 
 
 def compare(places: Sequence[Path], console: Console, output: Path | None = None) -> Table:
@@ -55,13 +55,18 @@ def compare(places: Sequence[Path], console: Console, output: Path | None = None
 def differences(names: Sequence[str], metrics: Sequence[Metrics]) -> Table:
     """Figures that all have, headlines first, and what the others have more than the first."""
     shared = [f for f in metrics[0].figures if all(f in each.figures for each in metrics)]
-    shared.sort(key=lambda figure: not figure.startswith(_HEADLINES) and "/mean" not in figure)
+    shared.sort(key=lambda figure: not _is_headline(figure))
     rows: list[tuple[Cell, ...]] = []
     for figure in shared:
         values = [each.figures[figure] for each in metrics]
         rows.append((figure, *values, *(value - values[0] for value in values[1:])))
     headers = ("figure", *names, *(f"{name} - {names[0]}" for name in names[1:]))
     return Table("Comparison", headers, tuple(rows), "Differences are to the first.", "comparison")
+
+
+def _is_headline(figure: str) -> bool:
+    """Whether a figure is of a whole part, not of a single class."""
+    return figure.startswith("views/") or "/mean" in figure or figure.endswith("/accuracy")
 
 
 def _unlike(metrics: Sequence[Metrics]) -> list[str]:
@@ -74,10 +79,36 @@ def _unlike(metrics: Sequence[Metrics]) -> list[str]:
     ):
         if len({str(each.made.get(fact)) for each in metrics}) > 1:
             notes.append(words)
+    for option, words in _OPTIONS.items():
+        # In which order classes and images were given changes nothing; that of names does.
+        values = [_listed(_options(each).get(option), option != "names") for each in metrics]
+        if len(set(values)) > 1:
+            notes.append(f"{words} ({' | '.join(values)})")
+    if len({str(each.made.get("teachers")) for each in metrics}) > 1:
+        teachers = [_listed(_teachers(each)) for each in metrics]
+        same_names = len(set(teachers)) == 1
+        told = "in their weights or dimensions" if same_names else f"({' | '.join(teachers)})"
+        notes.append(f"their teachers are not the same {told}")
     frames = [sorted(f["image"] for f in each.details.get("frames", [])) for each in metrics]
     if any(each != frames[0] for each in frames):
         notes.append("they scored different images")
     return notes
+
+
+def _options(metrics: Metrics) -> Mapping[str, Any]:
+    return metrics.made.get("options", {})
+
+
+def _teachers(metrics: Metrics) -> list[str]:
+    return [str(record.get("name")) for record in metrics.made.get("teachers", [])]
+
+
+def _listed(value: Any, in_order: bool = False) -> str:
+    """An option's value as text, a list sorted if wanted."""
+    if isinstance(value, list):
+        words = [str(each) for each in value]
+        return ", ".join(sorted(words) if in_order else words) or "none"
+    return "not told" if value is None else str(value)
 
 
 def _write(
@@ -102,6 +133,11 @@ def _write(
     report.table(list(table.headers), list(table.rows), table.caption)
     facts = sorted({fact for each in metrics for fact in each.made if fact != "options"})
     rows = [[fact, *(str(each.made.get(fact, "")) for each in metrics)] for fact in facts]
+    options = sorted({option for each in metrics for option in _options(each)})
+    rows += [
+        [f"option {option}", *(_listed(_options(each).get(option)) for each in metrics)]
+        for option in options
+    ]
     report.heading("How they were made").table(["what", *names], rows)
     return report.write(output / "comparison.html")
 

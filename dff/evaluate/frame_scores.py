@@ -132,15 +132,18 @@ class FrameScorer:
             pictures.truth, pictures.labels = target, guesses
         ways: dict[str, dict[str, Any]] = {}
         localised: dict[str, dict[str, bool]] = {FIELD: {}, TEACHER: {}}
+        width = max(1, round(MEAN_WIDTH * frame.size[1] / _RULE_WIDTH))
         for name, query in asked.text.items():
             cosines = self._cosines(seen, maps, query.embeddings, frame.size)
             truth = frame.mask(name)
             for source, each in zip((FIELD, TEACHER), cosines, strict=True):
                 scores = scores_from_cosines(each, query)
                 pictures.heatmaps.setdefault(name, {})[source] = scores
-                even = Counts.of(scores >= EVEN_ODDS, truth, frame.known)
-                _note(ways, RELEVANCY, name, source, even)
-                width = max(1, round(MEAN_WIDTH * frame.size[1] / _RULE_WIDTH))
+                if RELEVANCY in asked.rules:
+                    even = Counts.of(scores >= EVEN_ODDS, truth, frame.known)
+                    _note(ways, RELEVANCY, name, source, even)
+                if RENDERED not in asked.rules:
+                    continue
                 rule = Counts.of(rendered_mask(scores, width), truth, frame.known)
                 _note(ways, RENDERED, name, source, rule)
                 if truth.any():

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dff.evaluate.benchmarks import label_files
 from dff.evaluate.metrics_file import plain
 from dff.evaluate.pieces import ReportPicture
 from dff.files import atomic_write, plain_name
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dff.evaluate.run import EvalOptions
 
 # Another one than a file's: its frame is scored again.
-_VERSION = 1
+_VERSION = 2
 
 
 def identity_of(scene: Scene, options: EvalOptions, data: Path | None) -> str:
@@ -26,8 +27,10 @@ def identity_of(scene: Scene, options: EvalOptions, data: Path | None) -> str:
     facts = asdict(options) | {"output": None, "config": None, "data": data}
     files = []
     if data is not None:
-        listed = sorted(p for p in data.rglob("*") if p.suffix in (".png", ".json", ".txt"))
-        files = [(str(p.relative_to(data)), p.stat().st_size, p.stat().st_mtime_ns) for p in listed]
+        # What an evaluation writes may lie there too, and changes with every frame.
+        written = options.output.absolute()
+        listed = [p for p in label_files(data) if written not in p.absolute().parents]
+        files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in listed]
     text = json.dumps(plain([_VERSION, scene.fingerprint, facts, files]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

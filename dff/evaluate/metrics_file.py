@@ -63,11 +63,28 @@ def read_metrics(place: Path) -> Metrics:
         version = content["version"]
         figures = {str(k): float(v) for k, v in content["figures"].items() if v is not None}
         made, details = dict(content["made"]), dict(content["details"])
+        _check(made, details)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise DffError(f"{path} is damaged or no file of dff eval: run dff eval again") from error
     if version != VERSION:
         raise DffError(f"{path} has version {version}, this dff reads {VERSION}: evaluate again")
     return Metrics(made, figures, details)
+
+
+def _check(made: Mapping[str, Any], details: Mapping[str, Any]) -> None:
+    """Look at what readers rely on.
+
+    Raises:
+        TypeError: something is not what `dff eval` writes.
+    """
+    frames, options = details.get("frames", []), made.get("options", {})
+    named = isinstance(frames, list) and all(
+        isinstance(frame, dict) and isinstance(frame.get("image"), str) for frame in frames
+    )
+    teachers = made.get("teachers", [])
+    known = isinstance(teachers, list) and all(isinstance(each, dict) for each in teachers)
+    if not (named and known and isinstance(options, dict)):
+        raise TypeError("frames without names, or teachers or options that are none")
 
 
 def plain(value: Any) -> Any:

@@ -26,6 +26,17 @@ from dff.evaluate.benchmarks import Benchmark, read_benchmark
 from dff.evaluate.benchmarks.generated import is_generated
 from dff.evaluate.benchmarks.labels import is_labels
 from dff.evaluate.chosen_views import restricted, views_of
+from dff.evaluate.doable import (
+    EDITS,
+    LABELS,
+    NOT_SHOWN,
+    VIEWS,
+    SceneFacts,
+    left_out,
+    nothing_scored,
+    plan,
+    without_figures,
+)
 from dff.evaluate.edited_scene import measure_edits
 from dff.evaluate.edits_table import edit_rows, summarise_edits
 from dff.evaluate.frame_scores import FrameScorer
@@ -36,8 +47,6 @@ from dff.evaluate.pieces import Found, ReportPicture, write_frame_pictures
 from dff.evaluate.shown import print_tables, write_report
 from dff.evaluate.summary import summarise
 from dff.scene import Scene, View
-
-PARTS = ("views", "labels", *TEXT_WAYS, *SHOWN_WAYS, "edits")
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class EvalOptions:
         names: of the values of masks, where the labels do not say.
         classes: only these.
         leave_out: images not to score.
-        parts: of `PARTS`.
+        parts: of `dff.evaluate.doable.PARTS`; none for all that scene and labels allow.
         shown: frames with pictures in the report.
         scale: share of the photos' size at which is rendered, above 0.
     """
@@ -64,7 +73,7 @@ class EvalOptions:
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
-    parts: tuple[str, ...] = PARTS
+    parts: tuple[str, ...] = ()
     shown: int = 3
     scale: float = 1.0
 
@@ -81,7 +90,7 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
         The report.
 
     Raises:
-        DffError: the labels do not fit the scene, or are damaged.
+        DffError: the labels do not fit the scene, are damaged, or allow nothing that was asked.
     """
     start = time.perf_counter()
     data = labels_beside(scene) if options.data is None else options.data
@@ -92,16 +101,11 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
         wanted = views_of(scene, benchmark, options.leave_out)
     elif options.names or options.classes or options.leave_out:
         raise DffError("names, classes and images to leave out are of labels: give --data too")
-    notes: list[str] = []
-    if benchmark is None:
-        notes.append("no labels were given: views alone are scored")
-    elif scene.model.feature_field is None:
-        notes.append("this scene was trained without features: its segmentation is not scored")
-    views = frames_of(scene, benchmark, wanted, options)
-    if not views:
-        raise DffError("there is nothing to score: the scene has no held-out images and no labels")
+    planned = plan(options.parts, _facts(scene), benchmark, wanted)
+    notes, parts = list(planned.notes), planned.parts
+    views = frames_of(scene, benchmark, wanted, parts)
     lpips, missing = load_lpips()
-    if missing and "views" in options.parts:
+    if missing and VIEWS in parts:
         notes.append(missing)
     key = identity_of(scene, options, data)
     with _progress(console) as progress:
@@ -111,26 +115,38 @@ def evaluate(scene: Scene, options: EvalOptions, console: Console) -> Path:
             progress.update(task, description=what)
 
         kept = {view.name: read_kept(options.output, view.name, key) for view, _ in views}
-        asked = _ask_unless_kept(scene, benchmark, wanted, options, kept, told)
-        scorer = FrameScorer(
-            scene, asked, benchmark, options.scale, lpips, "views" in options.parts
-        )
+        asked = _ask_unless_kept(scene, benchmark, wanted, parts, kept, told)
+        scorer = FrameScorer(scene, asked, benchmark, options.scale, lpips, VIEWS in parts)
         frames, pictures = _score_all(
             scorer, views, kept, options, key, told, lambda: progress.advance(task)
         )
         summary = summarise(frames, asked.labels, benchmark.asked if benchmark else ())
         notes += asked.notes
-        if "edits" in options.parts and benchmark is not None and benchmark.format == "generated":
+        if EDITS in parts:
             assert data is not None
             rows, strips = _edits(scene, options, data, key, told)
             summarise_edits(summary, rows)
             pictures += strips
-    made = provenance(scene, options, data, benchmark, time.perf_counter() - start)
+    empty = without_figures(parts, summary)
+    if len(empty) == len(parts):
+        raise nothing_scored(dict.fromkeys(empty, NOT_SHOWN), ())
+    if options.parts:
+        notes += [left_out(part, NOT_SHOWN) for part in empty]
+    done = dataclasses.replace(options, parts=parts)
+    made = provenance(scene, done, data, benchmark, time.perf_counter() - start)
     title = f"{options.config.parent.parent.parent.name}/{options.config.parent.name}"
     found = Found(title, made, summary, frames, pictures, notes)
     report = _write(found, options.output)
     print_tables(found, console)
     return report
+
+
+def _facts(scene: Scene) -> SceneFacts:
+    return SceneFacts(
+        any(view.split == "eval" for view in scene.views()),
+        scene.model.feature_field is not None,
+        any(record.has_text for record in scene.model.teacher_records),
+    )
 
 
 def labels_beside(scene: Scene) -> Path | None:
@@ -147,14 +163,14 @@ def frames_of(
     scene: Scene,
     benchmark: Benchmark | None,
     wanted: Mapping[str, View],
-    options: EvalOptions,
+    parts: Sequence[str],
 ) -> list[tuple[View, str | None]]:
     """The views to score with their names in the benchmark: held-out ones, and labelled ones."""
     labelled: dict[str, tuple[View, str | None]] = {}
     if benchmark is not None:
         found = [(wanted[image], image) for image in benchmark.images if image in wanted]
         labelled = {view.name: (view, image) for view, image in found}
-    if "views" in options.parts:
+    if VIEWS in parts:
         for view in scene.views():
             if view.split == "eval":
                 labelled.setdefault(view.name, (view, None))
@@ -165,18 +181,18 @@ def _ask_unless_kept(
     scene: Scene,
     benchmark: Benchmark | None,
     wanted: Mapping[str, View],
-    options: EvalOptions,
+    parts: Sequence[str],
     kept: Mapping[str, dict[str, Any] | None],
     told: Callable[[str], None],
 ) -> Asked:
-    """Everything that the options want asked; of a run whose frames are all kept, what it noted."""
+    """Everything that the parts want asked; of a run whose frames are all kept, what it noted."""
     finished = [found for found in kept.values() if found is not None]
-    if len(finished) == len(kept):
+    if finished and len(finished) == len(kept):
         return Asked(tuple(finished[0]["labels"]), notes=tuple(finished[0]["notes"]))
     if benchmark is None or scene.model.feature_field is None:
         return Asked()
-    ways = tuple(part for part in options.parts if part in (*TEXT_WAYS, *SHOWN_WAYS))
-    if "labels" not in options.parts:
+    ways = tuple(part for part in parts if part in (*TEXT_WAYS, *SHOWN_WAYS))
+    if LABELS not in parts:
         benchmark = dataclasses.replace(benchmark, label_list=False)
     return ask_everything(scene, benchmark, wanted, ways, told)
 

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from dff.evaluate.metrics_file import NAME
 from dff.evaluate.pieces import Found
 from dff.evaluate.plots import write_bars, write_confusion
-from dff.evaluate.summary import Cell, Table
+from dff.evaluate.summary import ACCURACY, ALL_PIXELS, MEAN_OF_ASKED, Cell, Table
 from dff.files import plain_name
 from dff.report import Report
 
@@ -21,6 +21,7 @@ PARTS = {
     "heatmaps": "Heatmaps",
     "edits": "Edits",
 }
+_LONG_WORD = 20
 
 
 def print_tables(found: Found, console: Console) -> None:
@@ -34,10 +35,16 @@ def print_tables(found: Found, console: Console) -> None:
 def rich_table(table: Table) -> RichTable:
     """A table for the terminal."""
     shown = RichTable(title=table.title, caption_justify="left")
+    # Where a terminal is narrow, headers of numbers are broken into lines before names are cut.
+    words = [word for row in table.rows for word in str(row[0]).split()]
+    longest = max(map(len, words), default=0)
     for number, header in enumerate(table.headers):
-        shown.add_column(header, justify="left" if number == 0 else "right")
+        if number == 0:
+            shown.add_column(header, justify="left", min_width=min(longest, _LONG_WORD))
+        else:
+            shown.add_column(header, justify="right")
     for row in table.rows:
-        last = row[0] in ("mean", "mean of things", "all")
+        last = row[0] in ("mean", MEAN_OF_ASKED, "all")
         shown.add_row(*(_text(cell) for cell in row), style="bold" if last else None)
     return shown
 
@@ -95,7 +102,7 @@ def _plot(table: Table, folder: Path) -> Path | None:
     wanted = [
         k for k, header in enumerate(table.headers) if header.startswith(("IoU ", "PSNR, dB"))
     ]
-    rows = [row for row in table.rows if row[0] != "accuracy"]
+    rows = [row for row in table.rows if row[0] not in (ACCURACY, ALL_PIXELS)]
     if not wanted or len(rows) < 2 or table.part == "edits":
         return None
     series = {table.headers[k]: [_value(row[k]) for row in rows] for k in wanted}

@@ -34,6 +34,14 @@ WAYS = {
     PATCH: "one patch",
     SCRIBBLES: "the benchmark's scribbles",
 }
+# Columns of the label list, and of the ways of asking for one thing, for each source.
+_LIST_KINDS = ("IoU", "boundary", "accuracy")
+_WAY_KINDS = ("IoU", "boundary", "per image")
+_PER_IMAGE = (
+    "IoU with the pixels of all images pooled; per image, its mean over the images that show it."
+)
+# Last rows of tables.
+MEAN_OF_ASKED, ALL_PIXELS, ACCURACY = "mean of those asked for", "all pixels", "accuracy"
 Cell = str | float | int | None
 
 
@@ -132,36 +140,52 @@ def _label_list(
         }
         for source in SOURCES
     }
+    accuracies = {source: class_accuracies(confusions[source]) for source in SOURCES}
     for number, name in enumerate(labels):
-        cells = [(confusions[s].ious[number], boundaries[s][name]) for s in SOURCES]
-        rows.append((name, *(value for pair in cells for value in pair)))
-        for source, (iou, boundary) in zip(SOURCES, cells, strict=True):
-            summary.note(f"labels/{source}/iou/{name}", iou)
-            summary.note(f"labels/{source}/boundary_iou/{name}", boundary)
+        cells: list[Cell] = []
+        for source in SOURCES:
+            figures = {
+                "iou": confusions[source].ious[number],
+                "boundary_iou": boundaries[source][name],
+                "accuracy": accuracies[source][number],
+            }
+            for kind, value in figures.items():
+                summary.note(f"labels/{source}/{kind}/{name}", value)
+            cells += figures.values()
+        rows.append((name, *cells))
     means: list[Cell] = []
     for source in SOURCES:
         confusion = confusions[source]
         iou = confusion.mean_iou(chosen)
         boundary = mean([boundaries[source][name] for name in asked])
-        means += [iou, boundary]
+        accuracy = mean([accuracies[source][number] for number in chosen])
+        means += [iou, boundary, accuracy]
         summary.note(f"labels/{source}/mean_iou", iou)
         summary.note(f"labels/{source}/mean_iou_all_classes", confusion.mean_iou())
         summary.note(f"labels/{source}/mean_boundary_iou", boundary)
+        summary.note(f"labels/{source}/mean_accuracy", accuracy)
         summary.note(f"labels/{source}/accuracy", confusion.accuracy)
-    rows.append(("mean" if len(asked) == len(labels) else "mean of things", *means))
-    accuracies = (confusions[source].accuracy for source in SOURCES)
-    rows.append(("accuracy", *(cell for value in accuracies for cell in (value, None))))
-    headers = ("class", *(f"{what} {s}" for s in _SHORT.values() for what in _KINDS))
+    rows.append(("mean" if len(asked) == len(labels) else MEAN_OF_ASKED, *means))
+    everywhere = (confusions[source].accuracy for source in SOURCES)
+    rows.append((ALL_PIXELS, *(cell for value in everywhere for cell in (None, None, value))))
+    headers = ("class", *(f"{what} {s}" for s in _SHORT.values() for what in _LIST_KINDS))
     caption = (
         "Each pixel is given the best of the labels (softmax), by the 3D field and by the 2D "
         "teacher on the photo. Intersection over union with the pixels of all frames pooled; "
-        "boundary IoU (arXiv 2103.16562), mean over frames."
+        "boundary IoU (arXiv 2103.16562), mean over frames; accuracy, the share of a class's "
+        "labelled pixels that are given it, and of all labelled pixels that are right."
     )
     summary.tables.append(Table("Label list", headers, tuple(rows), caption, "segmentation"))
     for source, title in SOURCES.items():
         counts = confusions[source].counts.tolist()
         summary.confusions[f"{title} against ground truth"] = (labels, counts)
     _agreement(summary, confusions["agreement"], labels, chosen)
+
+
+def class_accuracies(confusion: Confusion) -> list[float]:
+    """Share of each class's true pixels that are right; NaN for classes that have none."""
+    right, there = confusion.counts.diagonal().tolist(), confusion.counts.sum(dim=1).tolist()
+    return [r / t if t else math.nan for r, t in zip(right, there, strict=True)]
 
 
 def _agreement(
@@ -175,8 +199,8 @@ def _agreement(
             ("class", "IoU of 3D field and 2D teacher"),
             (
                 *((name, agreement.ious[number]) for number, name in enumerate(labels)),
-                ("mean of things", agreement.mean_iou(chosen)),
-                ("accuracy", agreement.accuracy),
+                (MEAN_OF_ASKED, agreement.mean_iou(chosen)),
+                (ACCURACY, agreement.accuracy),
             ),
             "No ground truth is in these: the teacher's own label map of the photo is taken for "
             "the truth, as in published tables on Replica. High where the field repeats the "
@@ -206,12 +230,18 @@ def _ways(summary: Summary, frames: Sequence[Mapping[str, Any]]) -> None:
             for source in sources
         }
         shown = [n for n in names if any(c.present for c in counts[sources[0]][n])]
+        if not shown:
+            continue
         rows: list[tuple[Cell, ...]] = []
         for name in shown:
             cells: list[Cell] = []
             for source in sources:
                 found = counts[source][name]
-                figures = {"iou": pooled_iou(found), "boundary_iou": mean_boundary(found)}
+                figures = {
+                    "iou": pooled_iou(found),
+                    "boundary_iou": mean_boundary(found),
+                    "iou_per_image": mean_where_present(found),
+                }
                 for kind, value in figures.items():
                     summary.note(f"{way}/{source}/{kind}/{name}", value)
                 cells += figures.values()
@@ -230,14 +260,11 @@ def _ways(summary: Summary, frames: Sequence[Mapping[str, Any]]) -> None:
             }
             for kind, value in means.items():
                 summary.note(f"{way}/{source}/{kind}", value)
-            last += [means["mean_iou"], means["mean_boundary_iou"]]
+            last += [means["mean_iou"], means["mean_boundary_iou"], means["mean_iou_per_image"]]
         rows.append(("mean", *last))
-        headers = ("thing", *(f"{what} {_SHORT[s]}" for s in sources for what in _KINDS))
-        part = "segmentation"
-        summary.tables.append(Table(_title(title), headers, tuple(rows), _caption(way), part))
-
-
-_KINDS = ("IoU", "boundary")
+        headers = ("thing", *(f"{what} {_SHORT[s]}" for s in sources for what in _WAY_KINDS))
+        caption = f"{_caption(way)} {_PER_IMAGE}"
+        summary.tables.append(Table(_title(title), headers, tuple(rows), caption, "segmentation"))
 
 
 def _caption(way: str) -> str:
@@ -251,8 +278,7 @@ def _caption(way: str) -> str:
         return (
             "The relevancy map, mixed with its mean over a square, stretched to [-1, 1] in each "
             "image, above 0.4 (LangSplat, arXiv 2312.16084): something is found in every image, so "
-            "only those that show the class say much; mean_iou_per_image in metrics.json is the "
-            "published figure."
+            "only those that show the class say much; the mean per image is the published figure."
         )
     if way == SELECTED:
         return "Voxels are selected once in 3D, threshold chosen from their scores; then rendered."

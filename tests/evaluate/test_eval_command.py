@@ -109,6 +109,41 @@ def test_every_way_of_asking_is_scored_on_other_images_than_its_prompt(done):
     assert len(clicked) == len(LABELLED) - 1
 
 
+def test_chosen_classes_are_scored_as_among_all(done, kept, trained, tmp_path):
+    """What is taken for a chosen class elsewhere counts, and the other names compete."""
+    folder = tmp_path / "out"
+    labels = kept["folder"] / "labels"
+    run = ("--load-config", trained, "--data", labels, "--output", folder)
+    evaluate(*run, "--parts", "labels", "relevancy", "click", "--classes", "red", "table")
+    whole, chosen = metrics(done)["figures"], metrics(folder)["figures"]
+    for source in ("field", "teacher"):
+        for name in ("iou/red", "iou/table", "boundary_iou/red", "accuracy"):
+            assert chosen[f"labels/{source}/{name}"] == whole[f"labels/{source}/{name}"]
+        both = [whole[f"labels/{source}/iou/{name}"] for name in ("red", "table")]
+        assert chosen[f"labels/{source}/mean_iou"] == pytest.approx(np.mean(both))
+        for way in ("relevancy", "click"):
+            assert chosen[f"{way}/{source}/iou/red"] == whole[f"{way}/{source}/iou/red"]
+    assert "relevancy/field/iou/table" in chosen
+    assert not any(name.endswith("/green") for name in chosen if not name.startswith("labels/"))
+
+
+def test_a_rival_that_the_teacher_does_not_know_is_left_out_and_told(
+    trained, labels, tmp_path, capsys
+):
+    content = json.loads((labels / "labels.json").read_text())
+    content["classes"]["3"] = "chartreuse"
+    (labels / "labels.json").write_text(json.dumps(content))
+    run = ("--load-config", trained, "--data", labels, "--parts", "labels")
+    evaluate(*run, "--output", tmp_path / "out", "--classes", "red")
+    assert "does not know 'chartreuse'" in " ".join(capsys.readouterr().out.split())
+    figures = metrics(tmp_path / "out")["figures"]
+    assert figures["labels/field/iou/red"] > 0.5
+    assert not any("chartreuse" in name for name in figures)
+    with pytest.raises(SystemExit):
+        evaluate(*run, "--output", tmp_path / "other")
+    assert "chartreuse" in capsys.readouterr().err
+
+
 def test_it_says_where_it_comes_from(done, scene, trained):
     found = metrics(done)
     made = found["made"]
@@ -267,6 +302,11 @@ def test_a_truncated_run_is_one_line(trained, done, tmp_path, capsys):
         (("--compare", done, unfinished), "did not finish"),
         (("--compare", done, later), "version 99"),
         (("--compare", done), "two or more"),
+        (("--compare", done, done, "--data", done), "leave out --data"),
+        (
+            ("--compare", done, done, "--resolution-scale", 0.5, "--classes", "red"),
+            "leave out --classes, --resolution-scale",
+        ),
         (("--output", tmp_path / "o"), "give --load-config"),
     ]
     for arguments, says in cases:

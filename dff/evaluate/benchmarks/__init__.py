@@ -9,22 +9,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dff.errors import DffError
-from dff.evaluate.benchmarks.frames import Benchmark, Frame, Scribbles
+from dff.evaluate.benchmarks.frames import IMAGE_SUFFIXES, Benchmark, Frame, Scribbles
 from dff.evaluate.benchmarks.generated import is_generated, read_generated
 from dff.evaluate.benchmarks.labels import is_labels, read_labels_folder
 from dff.evaluate.benchmarks.lerf_ovs import is_lerf_ovs, read_lerf_ovs
-from dff.evaluate.benchmarks.replica import is_replica, read_replica
+from dff.evaluate.benchmarks.replica import is_replica, name_files, read_replica
 from dff.evaluate.benchmarks.single_masks import (
     is_llff_masks,
     is_nvos,
     is_spin_nerf,
+    nvos_beside,
     read_llff_masks,
     read_nvos,
     read_spin_nerf,
 )
 from dff.evaluate.benchmarks.three_d_ovs import is_three_d_ovs, read_three_d_ovs
 
-__all__ = ["FORMATS", "Benchmark", "Frame", "Scribbles", "detect", "read_benchmark"]
+__all__ = ["FORMATS", "Benchmark", "Frame", "Scribbles", "detect", "label_files", "read_benchmark"]
 
 # In the order in which a folder is tried.
 _KINDS: dict[str, Callable[[Path], bool]] = {
@@ -38,6 +39,9 @@ _KINDS: dict[str, Callable[[Path], bool]] = {
     "llff-masks": is_llff_masks,
 }
 FORMATS = tuple(_KINDS)
+_SUFFIXES = (*IMAGE_SUFFIXES, ".json", ".txt", ".npy")
+# As deep as any format goes. Unlike ``**`` these follow links to folders, and end.
+_DEPTHS = ("*", "*/*", "*/*/*")
 
 
 def detect(folder: Path, names: Sequence[str] = ()) -> str:
@@ -60,6 +64,17 @@ def detect(folder: Path, names: Sequence[str] = ()) -> str:
         f"{folder} is in none of the formats {', '.join(FORMATS)}: give the folder that holds the "
         "labels of one scene, or say its --format"
     )
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The files that the labels of a folder may be read from, those beside and above it included.
+
+    Whatever format they are in; there may be photos among them, but none that is read is missing.
+    """
+    places = [folder, *nvos_beside(folder)]
+    inside = {path for place in places for depth in _DEPTHS for path in place.glob(depth)}
+    found = {path for path in inside if path.suffix.lower() in _SUFFIXES}
+    return sorted(path for path in found | set(name_files(folder)) if path.is_file())
 
 
 def read_benchmark(folder: Path, kind: str = "auto", names: Sequence[str] = ()) -> Benchmark:

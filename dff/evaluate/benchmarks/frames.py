@@ -20,6 +20,9 @@ from dff.errors import DffError
 Box = tuple[float, float, float, float]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+# Of the values of a byte.
+HALF = 128
+_LOSSY = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +144,25 @@ def read_values(path: Path) -> UInt8[np.ndarray, "h w"]:
             raise DffError(f"cannot read {path}: the file is damaged") from error
 
 
-def read_mask(path: Path, least: int = 1) -> Bool[Tensor, "h w"]:
+def leaving_out(image: str) -> str:
+    """What helps where an image's mask cannot be used, in a sentence's end."""
+    return f"leave its image out with --leave-out {image}"
+
+
+def read_mask(path: Path, least: int = 1, instead: str = "take it away") -> Bool[Tensor, "h w"]:
     """A mask: pixels at ``least`` or above in any colour channel; transparent ones are not in it.
+
+    Args:
+        path: of the file.
+        least: in a JPEG at least half of 255 all the same, as its edges ring: compressed, black
+            beside a thing is no longer 0.
+        instead: what to do about an empty mask that is right, as a sentence's end.
 
     Raises:
         DffError: missing, damaged or empty.
     """
     with open_image(path) as image:
+        least = max(least, HALF) if image.format in _LOSSY else least
         try:
             alpha = np.asarray(image.convert("RGBA"))[..., 3] if "A" in image.mode else None
             plain = image if image.mode in ("L", "1", "I", "I;16") else image.convert("RGB")
@@ -158,7 +173,9 @@ def read_mask(path: Path, least: int = 1) -> Bool[Tensor, "h w"]:
     if alpha is not None:
         mask &= alpha > 0
     if not mask.any():
-        raise DffError(f"the mask {path} is empty: no pixel is marked; paint it or take it away")
+        raise DffError(
+            f"the mask {path} is empty: no pixel is {least} or more; paint it, or {instead}"
+        )
     return torch.from_numpy(mask)
 
 

@@ -15,7 +15,14 @@ from pathlib import Path
 import torch
 
 from dff.errors import DffError
-from dff.evaluate.benchmarks.frames import Benchmark, Frame, files_in, read_json, read_values
+from dff.evaluate.benchmarks.frames import (
+    Benchmark,
+    Frame,
+    files_in,
+    leaving_out,
+    read_json,
+    read_values,
+)
 
 UNKNOWN = 255
 FILE = "labels.json"
@@ -49,7 +56,10 @@ def read_labels_folder(folder: Path, names: Sequence[str] = ()) -> Benchmark:
                 f"{folder / FILE} or with --names ({', '.join(map(str, classes))} have one)"
             )
         if not found:
-            raise DffError(f"{paths[image]} is empty: none of its pixels has a class")
+            raise DffError(
+                f"{paths[image]} is empty: none of its pixels has a class; label some, or "
+                f"{leaving_out(image)}"
+            )
         masks = {classes[value]: values == value for value in found}
         return Frame(image, masks, values != UNKNOWN)
 
@@ -78,12 +88,20 @@ def _classes(folder: Path, names: Sequence[str]) -> tuple[dict[int, str], tuple[
     try:
         content = read_json(path)
         classes = {int(value): str(name) for value, name in content["classes"].items()}
-        background = tuple(content.get("background", ("background",)))
+        listed = content.get("background", ["background"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DffError(
             f'{path} must hold {{"classes": {{"0": "background", "1": "apple"}}}}: {error}'
         ) from error
-    unknown = [name for name in background if name not in classes.values()]
+    if not isinstance(listed, list):
+        raise DffError(
+            f'{path}: background must be a list of classes, {{"background": ["table", "wall"]}}'
+        )
+    if not classes:
+        raise DffError(
+            f'{path} names no class: give each value of the masks one, {{"classes": {{"0": ...}}}}'
+        )
+    unknown = [name for name in listed if name not in classes.values()]
     if unknown and "background" in content:
         raise DffError(f"{path}: background '{unknown[0]}' is none of its classes")
-    return classes, background
+    return classes, tuple(listed)

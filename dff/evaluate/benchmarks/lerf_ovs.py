@@ -57,12 +57,11 @@ def _frame(path: Path) -> Frame:
         image = Path(info.get("name", path.stem)).stem
         masks: dict[str, Tensor] = {}
         boxes: dict[str, list[Box]] = {}
-        for thing in content["objects"]:
-            name = str(thing["category"])
-            mask = polygon_mask(thing["segmentation"], (height, width))
+        for number, thing in enumerate(content["objects"]):
+            name, mask, box = _thing(f"{path}: objects[{number}]", thing, (height, width))
             masks[name] = masks[name] | mask if name in masks else mask
-            boxes.setdefault(name, []).append(_box(thing.get("bbox"), mask))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+            boxes.setdefault(name, []).append(box)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DffError(
             f"{path} is no LERF-OVS label file: {type(error).__name__} {error}"
         ) from error
@@ -75,6 +74,20 @@ def _frame(path: Path) -> Frame:
     return Frame(image, masks, known, boxes={name: tuple(each) for name, each in boxes.items()})
 
 
+def _thing(where: str, thing: Any, size: tuple[int, int]) -> tuple[str, Bool[Tensor, "h w"], Box]:
+    """Category, mask and box of one of the objects."""
+    try:
+        name = thing["category"]
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"its category is no word but {name!r}")
+        mask = polygon_mask(thing["segmentation"], size)
+        return name, mask, _box(thing.get("bbox"), mask)
+    except KeyError as error:
+        raise DffError(f"{where} has no {error}: label it again") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DffError(f"{where} must be corrected or taken away: {error}") from error
+
+
 def polygon_mask(points: Any, size: tuple[int, int]) -> Bool[Tensor, "h w"]:
     """Pixels of a polygon, those on its edge included.
 
@@ -85,12 +98,15 @@ def polygon_mask(points: Any, size: tuple[int, int]) -> Bool[Tensor, "h w"]:
     Raises:
         ValueError: it is no polygon.
     """
-    if points and isinstance(points[0][0], (list, tuple)):
+    lists = (list, tuple)
+    if any(isinstance(part, lists) and part and isinstance(part[0], lists) for part in points):
         parts = [polygon_mask(part, size) for part in points]
         return torch.stack(parts).any(dim=0)
+    if len(points) < 3 or any(len(corner) != 2 for corner in points):
+        raise ValueError("a polygon needs three corners or more, x and y of each")
     corners = [(float(x), float(y)) for x, y in points]
-    if len(corners) < 3:
-        raise ValueError("a polygon needs three corners")
+    if not np.isfinite(corners).all():
+        raise ValueError("a corner of its polygon is not finite")
     canvas = Image.new("1", (size[1], size[0]))
     ImageDraw.Draw(canvas).polygon(corners, fill=1, outline=1)
     return torch.from_numpy(np.array(canvas, dtype=bool))
@@ -103,5 +119,8 @@ def _box(given: Any, mask: Bool[Tensor, "h w"]) -> Box:
         if not len(ys):
             raise ValueError("an object has neither box nor pixels")
         return float(xs.min()), float(ys.min()), float(xs.max()), float(ys.max())
-    x0, y0, x1, y1 = np.asarray(given, dtype=float).reshape(-1).tolist()
+    numbers = np.asarray(given, dtype=float).reshape(-1)
+    if len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise ValueError("its bbox is not four finite numbers, x0, y0, x1, y1")
+    x0, y0, x1, y1 = numbers.tolist()
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)

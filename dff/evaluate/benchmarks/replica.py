@@ -124,9 +124,14 @@ def transforms(folder: Path) -> dict[str, Any]:
     }
 
 
+def name_files(folder: Path) -> list[Path]:
+    """Where the names of a sequence's classes are looked for; the first that is there counts."""
+    above = folder.absolute().parent
+    return [place / "info_semantic.json" for place in (folder, above, above / "habitat")]
+
+
 def _classes(folder: Path) -> dict[int, str]:
-    for place in (folder, folder.parent, folder.parent / "habitat"):
-        path = place / "info_semantic.json"
+    for path in name_files(folder):
         if path.exists():
             try:
                 return {int(one["id"]): str(one["name"]) for one in read_json(path)["classes"]}

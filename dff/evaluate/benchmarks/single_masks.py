@@ -35,6 +35,7 @@ from dff.evaluate.benchmarks.frames import (
     Frame,
     Scribbles,
     files_in,
+    leaving_out,
     one_mask,
     read_mask,
 )
@@ -54,8 +55,17 @@ def is_spin_nerf(folder: Path) -> bool:
 
 def is_nvos(folder: Path) -> bool:
     """Whether a folder looks like NVOS's."""
-    beside = folder.parent.parent
-    return folder.parent.name == "masks" and (beside / "scribbles" / folder.name).is_dir()
+    above = folder.absolute().parent
+    # One that lacks a part is told all the same, so that the part is asked for.
+    whole = any(place.is_dir() for place in nvos_beside(folder))
+    return above.name == "masks" and (whole or any(folder.glob("*_mask.png")))
+
+
+def nvos_beside(folder: Path) -> tuple[Path, Path]:
+    """Where NVOS has the reference image and the scribbles of the scene ``masks/SCENE``."""
+    place = folder.absolute()
+    root = place.parent.parent
+    return root / "reference_image" / place.name, root / "scribbles" / place.name
 
 
 def is_llff_masks(folder: Path) -> bool:
@@ -97,7 +107,7 @@ def read_nvos(folder: Path, names: Sequence[str] = ()) -> Benchmark:
     Raises:
         DffError: mask, reference image or scribbles are missing.
     """
-    root, scene = folder.parent.parent, folder.name
+    reference_folder, scribbles_folder = nvos_beside(folder)
     masks = {
         path.stem.removesuffix("_mask"): path
         for path in files_in(folder, (".png",), "masks")
@@ -105,11 +115,11 @@ def read_nvos(folder: Path, names: Sequence[str] = ()) -> Benchmark:
     }
     if not masks:
         raise DffError(f"{folder} holds no mask: IMAGE_mask.png")
-    reference = files_in(root / "reference_image" / scene, IMAGE_SUFFIXES, "reference image")[0]
-    strokes = files_in(root / "scribbles" / scene, (".png",), "scribbles")
+    reference = files_in(reference_folder, IMAGE_SUFFIXES, "reference image")[0]
+    strokes = files_in(scribbles_folder, (".png",), "scribbles")
     positives = _clicks([p for p in strokes if p.stem.startswith("pos")])
     if not positives:
-        raise DffError(f"{root / 'scribbles' / scene} has no pos_*.png: what is on the thing")
+        raise DffError(f"{scribbles_folder} has no pos_*.png: what is on the thing")
     size = image_size(next(p for p in strokes if p.stem.startswith("pos")))
     negatives = _clicks([path for path in strokes if path.stem.startswith("neg")])
     scribbles = Scribbles(reference.stem, size, positives, negatives)
@@ -136,7 +146,7 @@ def _masks(
     name = names[0] if names else THING
 
     def read(image: str) -> Frame:
-        return one_mask(name, image, read_mask(paths[image]))
+        return one_mask(name, image, read_mask(paths[image], instead=leaving_out(image)))
 
     notes = () if names else (f"{kind} has no class names: give --names WORD to ask by text too",)
     return Benchmark(

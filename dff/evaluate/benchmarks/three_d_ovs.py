@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from dff.errors import DffError
-from dff.evaluate.benchmarks.frames import Benchmark, Frame, read_mask
-
-_HALF = 128
+from dff.evaluate.benchmarks.frames import HALF, Benchmark, Frame, leaving_out, read_mask
 
 
 def is_three_d_ovs(folder: Path) -> bool:
@@ -51,8 +49,11 @@ def read_three_d_ovs(folder: Path) -> Benchmark:
         for name in classes:
             path = folders[image] / f"{name}.png"
             if not path.exists():
-                raise DffError(f"no mask of '{name}' in {folders[image]}: {path.name} is missing")
-            masks[name] = read_mask(path, _HALF)
+                raise DffError(
+                    f"no mask of '{name}' in {folders[image]}: {path.name} is missing; add it, or "
+                    f"{leaving_out(image)}"
+                )
+            masks[name] = read_mask(path, HALF, leaving_out(image))
         sizes = {tuple(mask.shape) for mask in masks.values()}
         if len(sizes) > 1:
             raise DffError(f"the masks in {folders[image]} are of different sizes: {sorted(sizes)}")
