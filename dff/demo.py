@@ -148,7 +148,7 @@ def edit_document(truth: SceneTruth, removed: str, recoloured: str) -> EditDocum
             EditStep(
                 name=f"delete the {removed}",
                 selection=TextSelection(text=(removed,), negative=_other_phrases(truth, removed)),
-                operation=Delete(),
+                operation=Delete(fill=True),
             ),
             EditStep(
                 name=f"recolour the {recoloured}",
