@@ -122,7 +122,7 @@ def test_what_cannot_be_answered_is_one_line(scene, truth, tmp_path):
     for name, size, colour in (("small.png", (5, 5), 255), ("black.png", (24, 18), 0)):
         Image.new("L", size, colour).save(tmp_path / name)
     inside = Click("IMG_04", *pixel_of(truth("IMG_04"), 2))
-    close = dataclasses.replace(inside, x=inside.x + 0.01)
+    close = dataclasses.replace(inside, x=inside.x + 1e-4)
     for query, says in (
         (ClickQuery((Click("IMG_99", 1, 1),)), "no image is called 'IMG_99'"),
         (ClickQuery((Click("IMG_04", 24, 1),)), "outside of the image: it is 24x18"),

@@ -167,12 +167,15 @@ def test_peers_that_are_not_there_are_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("bench_peers.entry_points", lambda group: [])
     assert installed(PEERS) == []
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    main(BenchPeers(tmp_path))
+    with pytest.raises(DffError, match="give a capture in nerfstudio format"):
+        main(BenchPeers(tmp_path))
+    write_capture(tmp_path / "capture", 2, 8)
+    main(BenchPeers(tmp_path / "capture"))
     said = capsys.readouterr().out
     assert "not installed: LERF, F3RM, Feature Splatting" in said
     assert "nothing to run" in said
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    main(BenchPeers(tmp_path))
+    main(BenchPeers(tmp_path / "capture"))
     assert "need CUDA" in capsys.readouterr().out
 
 
