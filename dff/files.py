@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import pickle
 import secrets
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,18 @@ from dff.errors import DffError
 TEMPORARY_PREFIX = ".tmp-"
 # Bytes that are read at a time.
 CHUNK = 1 << 24
+# What torch.load, and reading its result, raise on files that are not whole.
+DAMAGED = (
+    RuntimeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OSError,
+    struct.error,
+    pickle.UnpicklingError,
+)
 
 
 def disk_full_error(path: Path) -> DffError:

@@ -24,6 +24,7 @@ from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument
 from dff.errors import DffError, notice_in_one_line
 from dff.fields.feature_field import FeatureField
+from dff.files import DAMAGED
 from dff.lifted_field import LiftedField
 from dff.lifted_scene import attach_lifted
 from dff.nerfacto import as_scene_config, is_nerfacto, read_state
@@ -36,7 +37,7 @@ from dff.selection.exact import BakedFeatures
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import RESOLUTION, SurfaceGrid
 from dff.teachers import Teacher, get_teacher
-from dff.trainer import DAMAGED, latest_checkpoint
+from dff.trainer import latest_checkpoint
 from dff.views import Split, View, tell_apart
 
 # What a config.yml that is whole has.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,8 @@ from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
 
 from dff.errors import DffError, report_in_one_line
-from dff.files import atomic_write
+from dff.files import DAMAGED, atomic_write
 from dff.schedules import ExponentialDecayConfig
-
-# What torch.load, and reading its result, raise on files that are no whole checkpoint.
-DAMAGED = (
-    RuntimeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    OSError,
-    struct.error,
-    pickle.UnpicklingError,
-)
 
 
 @dataclass

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -14,12 +12,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from dff.files import DAMAGED
+
 # What LPIPS compares by, and torchvision's file of its weights.
 LPIPS_NETWORK = "alex"
 LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
-
-# What reading half a file of weights raises besides.
-_DAMAGED = (EOFError, KeyError, struct.error, pickle.UnpicklingError)
 
 Distance = Callable[[Float[Tensor, "h w 3"], Float[Tensor, "h w 3"]], float]
 
@@ -74,7 +71,7 @@ def load_lpips() -> tuple[Distance | None, str]:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
         network = LearnedPerceptualImagePatchSimilarity(LPIPS_NETWORK, normalize=True).eval()
-    except (ImportError, OSError, RuntimeError, ValueError, *_DAMAGED) as error:
+    except (ImportError, *DAMAGED) as error:
         reason = " ".join(str(error).split())[:120]
         return None, f"LPIPS is left out: its weights cannot be read ({reason})"
 

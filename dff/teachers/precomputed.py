@@ -7,8 +7,6 @@ precision, of the image's own size. Such maps are reduced to a grid that a lapto
 from __future__ import annotations
 
 import hashlib
-import pickle
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dff.errors import DffError
-from dff.files import sha256_of
+from dff.files import DAMAGED, sha256_of
 from dff.teachers.base import CANONICAL_PHRASES, Teacher
 from dff.teachers.options import PrecomputedOptions
 
@@ -198,17 +196,7 @@ def _read(path: Path) -> Float[Tensor, "a b c"]:
                 content = _only_one(path, list(content.values()))
     except DffError:
         raise
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        EOFError,
-        RuntimeError,
-        LookupError,
-        SafetensorError,
-        struct.error,
-        pickle.UnpicklingError,
-    ) as error:
+    except (SafetensorError, *DAMAGED) as error:
         raise DffError(f"{path} is damaged, or holds no plain tensor") from error
     if not isinstance(content, Tensor) or not content.is_floating_point():
         raise DffError(f"{path} holds no map: a tensor of floating-point numbers is wanted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,15 +10,7 @@ from typing import Any
 
 import torch
 
-# What torch raises for a file that is none of its own, or half of one.
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-)
+from dff.files import DAMAGED
 
 
 class _Record:
@@ -54,7 +45,7 @@ def strangers_as_placeholders(path: Path) -> Iterator[None]:
     """
     names: list[str] = []
     if hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
-        with suppress(*_UNREADABLE):
+        with suppress(*DAMAGED):
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     if not names:
         yield

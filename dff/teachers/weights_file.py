@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dff.errors import DffError
+from dff.files import DAMAGED
 from dff.teachers.strangers import strangers_as_placeholders
 
 # Where training code puts the network's tensors inside a checkpoint.
@@ -51,15 +51,7 @@ def read_weights(path: Path, teacher: str) -> dict[str, Tensor]:
         raise DffError(
             f"{path} is damaged, or holds more than plain tensors: save its state_dict alone"
         ) from error
-    except (
-        SafetensorError,
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        LookupError,
-        struct.error,
-    ) as error:
+    except (SafetensorError, *DAMAGED) as error:
         raise DffError(f"{path} is damaged or no weights file: fetch it again") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
