@@ -122,13 +122,8 @@ class _Compiling:
         part: Chosen | Brought
         if meant is None:
             part = self.chosen(scene, step.selection, place)
-        elif meant in planned:
-            part = Brought(planned[meant])
         else:
-            raise DffError(
-                f"{place} selects what step {meant + 1} brought, but that one is switched off: "
-                "switch it on, or this one off too"
-            )
+            part = Brought(planned[meant])
         by = None
         if isinstance(operation, Replace):
             by = self.chosen(self.number_of(operation.scene), operation.by, f"{place}, 'by',")
@@ -162,6 +157,7 @@ def compile_document(
             numbers[index] = len(numbers)
     if not numbers:
         return no_edits()
+    _check_brought(document, numbers)
     compiling = _Compiling(own(), around)
     planned = [_planned(compiling, document, index, numbers) for index in numbers]
     sources = len(compiling.opened)
@@ -190,6 +186,17 @@ def compile_document(
     )
 
 
+def _check_brought(document: EditDocument, numbers: Mapping[int, int]) -> None:
+    """Refuse steps of which the one that brought what they select is switched off."""
+    for index in numbers:
+        meant = referred(document.steps, index)
+        if meant is not None and meant not in numbers:
+            raise DffError(
+                f"step {index + 1} selects what step {meant + 1} brought, but that one is switched "
+                "off: switch it on, or this one off too"
+            )
+
+
 def _planned(
     compiling: _Compiling, document: EditDocument, index: int, numbers: Mapping[int, int]
 ) -> Step:
@@ -197,10 +204,7 @@ def _planned(
     try:
         return compiling.step(document, index, numbers)
     except DffError as error:
-        place = f"step {index + 1}"
-        if str(error).startswith(place):
-            raise
-        raise DffError(f"{place}: {error}") from error
+        raise DffError(f"step {index + 1}: {error}") from error
 
 
 def _with_selections(matter: FieldMatter, selections: Sequence[Selection]) -> FieldMatter:
