@@ -126,8 +126,7 @@ def ask_everything(
     rules = tuple(way for way in (RELEVANCY, RENDERED) if way in ways)
     if benchmark.named and any(record.has_text for record in scene.model.teacher_records):
         if benchmark.label_list:
-            labels = _label_list(scene.teacher, benchmark, notes.append)
-            embeddings = scene.teacher.encode_text(labels)
+            labels, embeddings = _label_list(scene.teacher, benchmark, notes.append)
         for name in benchmark.asked:
             query = TextQuery((name,))
             if rules:
@@ -150,23 +149,29 @@ def ask_everything(
 
 def _label_list(
     teacher: Teacher, benchmark: Benchmark, told: Callable[[str], None]
-) -> tuple[str, ...]:
-    """The classes, without those that are only rivals and have names that the teacher knows not.
+) -> tuple[tuple[str, ...], Float[Tensor, "n D"]]:
+    """The classes and their embeddings; mere rivals that the teacher does not know are left out.
 
     Raises:
         DffError: the teacher does not know one that is asked for.
     """
-    known = []
+    try:
+        return benchmark.classes, teacher.encode_text(benchmark.classes)
+    except DffError:
+        known = tuple(n for n in benchmark.classes if n in benchmark.asked or _knows(teacher, n))
+    embeddings = teacher.encode_text(known)
     for name in benchmark.classes:
-        try:
-            teacher.encode_text((name,))
-        except DffError:
-            if name in benchmark.asked:
-                raise
+        if name not in known:
             told(f"the teacher does not know '{name}': its pixels do not count in the label list")
-        else:
-            known.append(name)
-    return tuple(known)
+    return known, embeddings
+
+
+def _knows(teacher: Teacher, word: str) -> bool:
+    try:
+        teacher.encode_text((word,))
+    except DffError:
+        return False
+    return True
 
 
 def _prompt_images(benchmark: Benchmark, views: Mapping[str, View]) -> dict[str, str]:

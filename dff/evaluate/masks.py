@@ -90,6 +90,12 @@ class Confusion:
         return sum(values) / len(values) if values else math.nan
 
     @property
+    def accuracies(self) -> list[float]:
+        """Share of each class's true pixels that are right, NaN for classes that have none."""
+        right, there = self.counts.diagonal().tolist(), self.counts.sum(1).tolist()
+        return [r / t if t else math.nan for r, t in zip(right, there, strict=True)]
+
+    @property
     def accuracy(self) -> float:
         """Share of the pixels that are right."""
         total = int(self.counts.sum())

@@ -140,7 +140,7 @@ def _label_list(
         }
         for source in SOURCES
     }
-    accuracies = {source: class_accuracies(confusions[source]) for source in SOURCES}
+    accuracies = {source: confusions[source].accuracies for source in SOURCES}
     for number, name in enumerate(labels):
         cells: list[Cell] = []
         for source in SOURCES:
@@ -180,12 +180,6 @@ def _label_list(
         counts = confusions[source].counts.tolist()
         summary.confusions[f"{title} against ground truth"] = (labels, counts)
     _agreement(summary, confusions["agreement"], labels, chosen)
-
-
-def class_accuracies(confusion: Confusion) -> list[float]:
-    """Share of each class's true pixels that are right; NaN for classes that have none."""
-    right, there = confusion.counts.diagonal().tolist(), confusion.counts.sum(dim=1).tolist()
-    return [r / t if t else math.nan for r, t in zip(right, there, strict=True)]
 
 
 def _agreement(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from dff.cli import main
 from dff.errors import DffError
@@ -17,7 +17,10 @@ from dff.evaluate.benchmarks import Benchmark, Frame, Scribbles
 from dff.evaluate.doable import PARTS, SceneFacts, hindrances, plan, without_figures
 from dff.evaluate.summary import summarise
 
-CLASSES = {"0": "sky", "1": "table", "2": "red", "3": "green"}
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tiny_labels import write_labels
+
 WHOLE = SceneFacts(held_out=True, features=True, text=True)
 
 
@@ -93,15 +96,6 @@ def test_everything_is_what_is_allowed_and_what_is_asked_is_accounted_for():
 def test_parts_without_a_figure_are_told_from_those_with_one():
     frames = [{"image": "a", "psnr": 20.0}]
     assert without_figures(("views", "click"), summarise(frames, (), ())) == ["click"]
-
-
-def write_labels(folder: Path, truth, stems) -> Path:
-    folder.mkdir()
-    for stem in stems:
-        Image.fromarray(truth(stem).astype(np.uint8)).save(folder / f"{stem}.png")
-    content = {"classes": CLASSES, "background": ["sky", "table"]}
-    (folder / "labels.json").write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture
