@@ -49,10 +49,13 @@ class DFFModel(NerfactoModel):
     """Radiance field and feature field, trained together."""
 
     config: DFFModelConfig
+    density_fns: list[Any]
     # What `get_outputs` shows outside of training, besides the scene as it was trained.
     edits: CompiledEdits | None = None
     selection: FieldSelection | None = None
     viewer_outputs: ViewerOutputs | None = None
+    # Whether the step that comes trains the feature field.
+    distilling = True
 
     def populate_modules(self) -> None:
         """Build fields, sampler, renderers and metrics."""
@@ -225,7 +228,7 @@ class DFFModel(NerfactoModel):
         outputs = self._composite(weights, field_outputs[FieldHeadNames.RGB], samples)
         outputs["weights_list"] = [*weights_list, weights]
         outputs["ray_samples_list"] = [*samples_list, samples]
-        if self.feature_field is not None:
+        if self.feature_field is not None and self.distilling:
             hidden = self._render_hidden(weights, samples)
             outputs["features"] = {
                 teacher.name: self.feature_field.head(teacher.name)(hidden)

@@ -94,6 +94,10 @@ class DFFModelConfig(NerfactoModelConfig):
     """Width of the hidden features h(x) that are composited before decoding."""
     feature_samples_per_ray: int | None = 4
     """Ray samples, by weight, at which the feature field is evaluated; None is all of them."""
+    feature_warmup: int = 500
+    """Steps at the beginning that all train the feature field."""
+    feature_every: int = 3
+    """Train the feature field every n steps after the warm-up."""
     feature_loss_mult: float = 1.0
     """Feature loss multiplier."""
     edit_file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.Suppress] = None
@@ -102,6 +106,10 @@ class DFFModelConfig(NerfactoModelConfig):
     """The config.yml of the scene that they edit."""
     edit_trust: Annotated[tuple[Path, ...], tyro.conf.Suppress] = ()
     """Folders with other trained scenes that they may insert from."""
+
+    def distils_at(self, step: int) -> bool:
+        """Whether a step trains the feature field."""
+        return step < self.feature_warmup or step % self.feature_every == 0
 
     def radiance_shape(self) -> RadianceShape:
         """Sizes of the radiance field."""

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from nerfstudio.cameras.rays import Frustums, RaySamples
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.field_components.encodings import HashEncoding
@@ -83,8 +83,11 @@ class NerfactoSceneField(NerfactoField):
         geometry: Float[Tensor, "*batch geometry"],
         directions: Float[Tensor, "*batch 3"],
         appearance: None = None,
+        ray: Int[Tensor, "*batch"] | None = None,
     ) -> Float[Tensor, "*batch 3"]:
-        """Colour in [0, 1] from geometry features and unit view directions."""
+        """Colour in [0, 1] from geometry features and unit view directions, as ours."""
+        if ray is not None:
+            directions = directions[ray]
         if directions.numel() == 0:
             return torch.zeros_like(directions)
         samples = _samples_at(torch.zeros_like(directions), directions)

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from dff.checkpoint import CheckpointRecord, check_record, read_record
 from dff.data.datamanager import DFFDataManager, DFFDataManagerConfig
 from dff.errors import DffError, report_in_one_line
+from dff.fields.baked_density import densities_off_grids
 from dff.fields.blocks import DESCRIPTIONS, layout_of
 from dff.model import DFFModel, DFFModelConfig
 from dff.quiet import quiet_nerfstudio
@@ -91,6 +92,12 @@ class DFFPipeline(VanillaPipeline):
         """The model, without the wrapper of distributed training."""
         return cast(DFFModel, self.model)
 
+    def get_train_loss_dict(self, step: int) -> Any:
+        """What the model says of a batch; not every step has feature targets."""
+        distilling = self.config.model.distils_at(step)
+        self.datamanager.distilling = self.dff_model.distilling = distilling
+        return super().get_train_loss_dict(step)
+
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
         """Load a checkpoint, and apply the edits that the configuration names.
 
@@ -128,6 +135,8 @@ class DFFPipeline(VanillaPipeline):
         model.update_to_step(step)
         self.load_strictly(state)
         self._check_bases()
+        if self.test_mode != "val":  # not training
+            model.density_fns = densities_off_grids(model.proposal_networks, model.implementation)
 
     def load_strictly(self, state: Mapping[str, Any]) -> None:
         """Load tensors by their names here, all of them: nerfstudio's own loads what fits.

@@ -45,7 +45,7 @@ class TwoWalls(nn.Module):
     def get_density(self, samples):
         return self.density_at(samples.frustums.get_positions())
 
-    def colour_of(self, geometry, directions, appearance=None):
+    def colour_of(self, geometry, directions, appearance=None, ray=None):
         return geometry
 
     def forward(self, samples):
@@ -310,8 +310,8 @@ def test_scaling_keeps_a_thing_as_opaque_as_it_was():
 
 def test_the_view_direction_turns_with_the_thing():
     class Lit(TwoWalls):
-        def colour_of(self, geometry, directions, appearance=None):
-            return directions.abs()
+        def colour_of(self, geometry, directions, appearance=None, ray=None):
+            return (directions if ray is None else directions[ray]).abs()
 
     lit = FieldMatter(Lit(), [density_fn], WallFeatures(), (Known(0),), (None,))
     quarter = rotation_from_degrees((90, 0, 0))

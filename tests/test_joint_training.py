@@ -22,13 +22,17 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def train(capture: Path, cache: Path, features: bool, steps: int = 4) -> DFFPipeline:
+def train(
+    capture: Path, cache: Path, features: bool, steps: int = 4, warmup: int = 500, every: int = 1
+) -> tuple[DFFPipeline, list[int]]:
+    """Some steps of training, and which of them trained the feature field."""
     config = copy.deepcopy(dff_method.config)
     config.pipeline.datamanager.data = capture
     config.pipeline.datamanager.feature_cache = cache
     config.pipeline.datamanager.train_num_rays_per_batch = 64
     model = config.pipeline.model
     model.train_features = features
+    model.feature_warmup, model.feature_every = warmup, every
     model.implementation = "torch"
     model.log2_hashmap_size = model.feature_log2_hashmap_size = 12
     _set_random_seed(0)  # as ns-train does
@@ -39,19 +43,38 @@ def train(capture: Path, cache: Path, features: bool, steps: int = 4) -> DFFPipe
         group["scheduler"].max_steps = steps
     optimizers = Optimizers(settings, groups)
     pipeline.train()
+    distilled = []
     for step in range(steps):
         optimizers.zero_grad_all()
         _, losses, _ = pipeline.get_train_loss_dict(step)
-        assert ("feature_loss" in losses) == features
+        if "feature_loss" in losses:
+            distilled.append(step)
         sum(losses.values()).backward()
+        before = _feature_weights(pipeline)
         optimizers.optimizer_step_all()
-    return pipeline
+        moved = any(map(torch.Tensor.any, map(torch.ne, before, _feature_weights(pipeline))))
+        assert moved == ("feature_loss" in losses)
+    return pipeline, distilled
 
 
-def test_training_with_and_without_features_gives_the_same_radiance_field(capture, tmp_path):
-    with_features = train(capture, tmp_path, True).state_dict()
-    without = train(capture, tmp_path, False).state_dict()
+def _feature_weights(pipeline: DFFPipeline) -> list[torch.Tensor]:
+    field = pipeline.dff_model.feature_field
+    return [] if field is None else [p.detach().clone() for p in field.parameters()]
+
+
+@pytest.mark.parametrize(("warmup", "every"), [(500, 3), (1, 2)])
+def test_training_with_and_without_features_gives_the_same_radiance_field(
+    capture, tmp_path, warmup, every
+):
+    pipeline, _ = train(capture, tmp_path, True, warmup=warmup, every=every)
+    with_features = pipeline.state_dict()
+    without = train(capture, tmp_path, False)[0].state_dict()
     shared = [name for name in without if not name.endswith("record")]
     assert any("field.encoding.table" in name for name in shared)
     for name in shared:
         assert torch.equal(with_features[name], without[name]), name
+
+
+def test_after_the_warm_up_every_third_step_trains_the_feature_field(capture, tmp_path):
+    _, distilled = train(capture, tmp_path, True, steps=9, warmup=2, every=3)
+    assert distilled == [0, 1, 3, 6]

@@ -16,6 +16,7 @@ from dff.edits.document import EditDocument
 from dff.edits.storage import parse_document
 from dff.errors import DffError
 from dff.evaluate import intersection_over_union, psnr
+from dff.fields.baked_density import BakedDensity
 from dff.method import dff_method
 from dff.query.shown import Click, ClickQuery
 from dff.query.text import TextQuery
@@ -52,6 +53,14 @@ class TestViews:
     def test_a_name_no_image_has_is_one_line(self, scene):
         with pytest.raises(DffError, match="'IMG_99'"):
             scene.views(names=["IMG_01", "IMG_99"])
+
+    def test_where_to_sample_is_read_off_grids_and_the_picture_stays(self, scene, monkeypatch):
+        (view,) = scene.views(names=["IMG_05"])
+        found = scene.render(view.camera)["rgb"]
+        (off_grid,) = scene.model.density_fns
+        assert isinstance(off_grid, BakedDensity)
+        monkeypatch.setattr(scene.model, "density_fns", [off_grid.field.density_fn])
+        assert psnr(found, scene.render(view.camera)["rgb"]) > 40
 
     def test_a_view_looks_like_its_photo(self, scene):
         for name in ("IMG_00", "IMG_05"):

@@ -51,6 +51,8 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
     """Adds ``batch["features"]``, by teacher its features at each ray's pixel, while training."""
 
     config: DFFDataManagerConfig
+    # Whether the batch that comes needs features.
+    distilling = True
 
     def __init__(
         self,
@@ -121,7 +123,7 @@ class DFFDataManager(VanillaDataManager[InputDataset]):
         """The next batch of rays with their colours and features."""
         bundle, batch = super().next_train(step)
         batch["image"] = as_colours(batch["image"])
-        if self.features:
+        if self.features and self.distilling:
             index = batch["indices"].cpu()
             cameras = self.train_dataset.cameras
             image = index[:, 0]

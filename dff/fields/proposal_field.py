@@ -39,6 +39,7 @@ class ProposalField(nn.Module):
         self.register_buffer("aabb", aabb)
         self.contracted = contracted
         self.prior = prior
+        self.grid = grid
         self.encoding = grid_encoding(grid, implementation)
         self.mlp = mlp(grid.out_dim, hidden_dim, 1, 1, implementation)
 
@@ -46,6 +47,9 @@ class ProposalField(nn.Module):
         """Density in 1 / world unit at world positions (the name nerfstudio's sampler expects)."""
         unit = to_unit_cube(positions, self.aabb, self.contracted)
         inside = ((unit > 0.0) & (unit < 1.0)).all(dim=-1, keepdim=True)
+        return self.density_in_cube(unit) * inside
+
+    def density_in_cube(self, unit: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
+        """Density in 1 / world unit at positions in the unit cube."""
         raw = self.mlp(self.encoding(unit.reshape(-1, 3)))
-        raw = raw.view(*positions.shape[:-1], 1).to(positions.dtype)
-        return self.prior(unit) * trunc_exp(raw) * inside
+        return self.prior(unit) * trunc_exp(raw.view(*unit.shape[:-1], 1).to(unit.dtype))

@@ -24,7 +24,13 @@ from dff.fields.visibility import DensityPrior
 class ColourField(Protocol):
     """What gives colours."""
 
-    def colour_of(self, geometry: Tensor, directions: Tensor) -> Tensor:
+    def colour_of(
+        self,
+        geometry: Tensor,
+        directions: Tensor,
+        appearance: Tensor | None = None,
+        ray: Tensor | None = None,
+    ) -> Tensor:
         """See `RadianceField.colour_of`."""
         ...
 
@@ -108,13 +114,20 @@ class RadianceField(Field):
         geometry: Float[Tensor, "*batch geometry"],
         directions: Float[Tensor, "*#batch 3"],
         appearance: Float[Tensor, "*batch appearance"] | None = None,
+        ray: Int[Tensor, "*batch"] | None = None,
     ) -> Float[Tensor, "*batch 3"]:
         """Colour in [0, 1] from geometry features and unit view directions.
 
-        Directions may have one entry, (rays, 1, 3), for all samples of a ray.
+        Args:
+            geometry: what `density_at` gave.
+            directions: of each, or one entry, (rays, 1, 3), for all samples of a ray.
+            appearance: the mean of the training images' where none is given.
+            ray: which of the directions each is seen along, where they are given by ray, (rays, 3).
         """
         encoded = self.direction_encoding(get_normalized_directions(directions).reshape(-1, 3))
         encoded = encoded.view(*directions.shape[:-1], 16).to(geometry.dtype)
+        if ray is not None:
+            encoded = encoded[ray]
         parts = [encoded.expand(*geometry.shape[:-1], 16), geometry]
         if self.shape.appearance_dim:
             if appearance is None:
@@ -155,7 +168,14 @@ def colour_where(
     ray_samples: RaySamples,
 ) -> Float[Tensor, "rays samples 3"]:
     """Colour in [0, 1] of the ray samples that are seen, zero elsewhere."""
-    directions = ray_samples.frustums.directions.expand(*seen.shape, 3)
-    rgb = geometry.new_zeros(*seen.shape, 3)
-    rgb[seen] = field.colour_of(geometry[seen], directions[seen])
-    return rgb
+    samples = seen.shape[-1]
+    index = seen.reshape(-1).nonzero()[:, 0]
+    codes = geometry.reshape(-1, geometry.shape[-1])[index]
+    directions = ray_samples.frustums.directions
+    if directions.shape[-2] == 1 or directions.stride(-2) == 0:
+        colours = field.colour_of(codes, directions[:, 0], ray=index // samples)
+    else:
+        colours = field.colour_of(codes, directions.expand(*seen.shape, 3).reshape(-1, 3)[index])
+    rgb = geometry.new_zeros(seen.numel(), 3)
+    rgb[index] = colours
+    return rgb.view(*seen.shape, 3)
