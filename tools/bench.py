@@ -2,14 +2,14 @@
 
     uv run python tools/bench.py --data SCENE --json bench.json
 
-Prints as a table, and writes as JSON: seconds per step of nerfacto (nerfstudio's own, its defaults,
-torch implementation; with CUDA and tiny-cuda-nn that one too), of dff without and with the feature
-field, and their ratios at equal rays; the parts of a step; held-out PSNR after given seconds of
-training (looking is not counted) and the seconds to given PSNRs; what features of other lengths
-cost; seconds per rendered frame; to find the surface, bake and ask; the cache's bytes; peak memory;
-and how all this grows with image count, resolution, feature length and grid (`tools/bench_scale.py`
-on made-up captures, eight minutes of it), as exponents and, beside the JSON, a plot. Leave the
-machine alone while it runs.
+Prints as a table, and writes as JSON: mean seconds per step of nerfacto (nerfstudio's own, its
+defaults, torch implementation; with CUDA and tiny-cuda-nn that one too), of dff without and with
+the feature field (in its warm-up, and after it), and their ratios at equal rays; the parts of a
+step; held-out PSNR after given seconds of training (looking is not counted) and the seconds to
+given PSNRs; what features of other lengths cost; seconds per rendered frame; to find the surface,
+bake and ask; the cache's bytes; peak memory; and how all this grows with image count, resolution,
+feature length and grid (`tools/bench_scale.py` on made-up captures, eight minutes of it), as
+exponents and, beside the JSON, a plot. Leave the machine alone while it runs.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def measure(
     if bench.baseline_steps:
         for kind in ("torch", "tcnn") if has_tcnn() else ("torch",):
             run = prepare(nerfacto(kind), capture)
-            seconds = run.median_step(2, bench.baseline_steps)
+            seconds = run.mean_step(2, bench.baseline_steps)
             figures[f"nerfacto_{kind}_seconds_per_step"] = seconds
             console.print(f"nerfacto, {kind}: {seconds:.3f} s/step")
             if bench.baseline_seconds:
@@ -163,7 +163,9 @@ def add_ratios(figures: dict[str, Any]) -> None:
         if other is not None:
             figures[f"step_ratio_vs_nerfacto_{kind}"] = other / plain
     if both is not None:
+        warming_up = figures["dff_with_features_seconds_per_step_while_warming_up"]
         figures["feature_share_of_step"] = 1.0 - plain / both
+        figures["feature_share_while_warming_up"] = 1.0 - plain / warming_up
         other = figures.get("nerfacto_torch_seconds_per_step")
         if other is not None:
             figures["step_ratio_with_features_vs_nerfacto_torch"] = other / both
@@ -173,7 +175,11 @@ def measure_steps(
     bench: Bench, run: Run, name: str, figures: dict[str, Any], console: Console
 ) -> None:
     """Seconds of steps, and of their parts."""
-    seconds = run.median_step(10, bench.steps)
+    if run.pipeline.dff_model.feature_field is None:
+        seconds = run.mean_step(10, bench.steps)
+    else:
+        warming_up, seconds = run.mean_feature_steps(10, bench.steps)
+        figures[f"{name}_seconds_per_step_while_warming_up"] = warming_up
     figures[f"{name}_seconds_per_step"] = seconds
     figures[f"{name}_rays_per_second"] = bench.rays / seconds
     console.print(f"{name}: {seconds:.3f} s/step")

@@ -121,7 +121,7 @@ def measure(size: Size, steps: int, rays: int, bake_rays: int, threads: int) -> 
         run, facts = made_up_run(
             capture, size.dim, folder / "features", (f"log2_hashmap_size={size.grid}",)
         )
-        seconds = run.median_step(10, steps)
+        seconds = run.mean_step(10, steps)
         rendered = render_seconds(run, 2)
         asked = asking_seconds(run, rays=bake_rays)
         return {

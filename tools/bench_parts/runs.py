@@ -112,12 +112,17 @@ class Run:
                 self.train_step()
         return {part: self.parts.get(part, 0.0) / steps for part in PARTS}
 
-    def median_step(self, warm_up: int, steps: int) -> float:
-        """Median seconds of steps, after some that do not count."""
+    def mean_step(self, warm_up: int, steps: int) -> float:
+        """Mean seconds of steps, after some that do not count; not all steps do the same."""
         start = self.step + warm_up
         while self.step < start + steps:
             self.train_step()
-        return float(np.median(self.times[start : start + steps]))
+        return float(np.mean(self.times[start : start + steps]))
+
+    def mean_feature_steps(self, warm_up: int, steps: int) -> tuple[float, float]:
+        """Mean seconds of steps that all train the feature field, and of as many after those."""
+        self.pipeline.config.model.feature_warmup = self.step + warm_up + steps
+        return self.mean_step(warm_up, steps), self.mean_step(0, steps)
 
 
 @contextmanager
