@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dff.edits.apply import apply_operations
@@ -32,10 +32,12 @@ class _Asked:
     directions: Float[Tensor, "n 3"]
     deltas: Float[Tensor, "n 1"]
     last: Bool[Tensor, " n"]
+    ray: Int[Tensor, " n"] | None
 
     def where(self, kept: Bool[Tensor, " n"]) -> _Asked:
         """Some of them."""
-        return replace(self, **{name: value[kept] for name, value in vars(self).items()})
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: value[kept] for name, value in given.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,7 @@ def edited_samples(
     deltas: Float[Tensor, "n 1"],
     last: Bool[Tensor, " n"],
     touched: bool = False,
+    ray: Int[Tensor, " n"] | None = None,
 ) -> EditedSamples:
     """Alphas and colours of all layers together.
 
@@ -95,8 +98,9 @@ def edited_samples(
         deltas: lengths of the samples along their rays, in world units.
         last: which samples are the last of their rays.
         touched: whether to find what each step changed.
+        ray: the number of each sample's ray, as `apply_operations` takes it.
     """
-    asked = _Asked(positions, directions, deltas, last)
+    asked = _Asked(positions, directions, deltas, last, ray)
     steps = len(edits.operations) if touched else 0
     if not edits.layers:
         return EditedSamples.nothing(positions, steps)
@@ -171,9 +175,9 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
             rgb = rgb.clone()
             rgb[there] = (1 - m[there]) * rgb[there] + m[there] * painted
         else:
-            alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
             if isinstance(act.operation, (Delete, Extract, Opacity)):
                 far, _ = apply_operations(far, rgb, [act.operation], [mask])
+            alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask], asked.ray)
         if marks is not None:
             marks[:, act.step] = torch.maximum(marks[:, act.step], mask)
     if marks is not None:
@@ -226,27 +230,31 @@ def masks_of(
 def edited_density_fn(
     edits: CompiledEdits, level: int
 ) -> Callable[[Float[Tensor, "*rays samples 3"]], Float[Tensor, "*rays samples 1"]]:
-    """A density function for the proposal sampler that sees the layers where they are.
-
-    Density times the share of alpha that the acts leave: not the exact edit, but proposals need
-    only be large where light is stopped.
-    """
+    """A density function for the proposal sampler that sees the layers where they are."""
 
     def edited(positions: Float[Tensor, "*rays samples 3"]) -> Float[Tensor, "*rays samples 1"]:
         gaps = (positions[..., 1:, :] - positions[..., :-1, :]).norm(dim=-1, keepdim=True)
         deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2).reshape(-1, 1)
         flat = positions.reshape(-1, 3)
+        ray = rays_of(flat, positions.shape[-2])
         total = flat.new_zeros(len(flat), 1)
         for layer in edits.layers:
             own, near = _own_positions(layer, flat)
             if near is None:
-                total = total + _kept_density(edits, layer, level, own, deltas)
+                total = total + _kept_density(edits, layer, level, own, deltas, ray)
             elif near.any():
                 total = total.clone()
-                total[near] += _kept_density(edits, layer, level, own[near], deltas[near])
+                total[near] += _kept_density(
+                    edits, layer, level, own[near], deltas[near], ray[near]
+                )
         return total.view(*positions.shape[:-1], 1)
 
     return edited
+
+
+def rays_of(flat: Float[Tensor, "n C"], samples: int) -> Int[Tensor, " n"]:
+    """The number of the ray of each sample, where every ray has as many."""
+    return torch.arange(len(flat), device=flat.device) // samples
 
 
 def _kept_density(
@@ -255,20 +263,24 @@ def _kept_density(
     level: int,
     own: Float[Tensor, "n 3"],
     deltas: Float[Tensor, "n 1"],
+    ray: Int[Tensor, " n"],
 ) -> Float[Tensor, "n 1"]:
-    """Proposal density of one layer, in 1 / world unit, times the share that its acts leave."""
+    """Proposal density of one layer, in 1 / world unit, with the alpha that its acts leave."""
     matter = edits.matters[layer.matter]
     density = matter.proposal(level, own)
     if layer.pose is not None:
         density = density / layer.pose.scale
-    visible = alphas_from_density(density, deltas)[:, 0] > VISIBLE_PROPOSAL_ALPHA
     kinds = (Delete, Extract, Opacity)
     acts = tuple(act for act in layer.acts if isinstance(act.operation, kinds))
     if not acts:
         return density
+    alphas = alphas_from_density(density, deltas)
+    visible = alphas[:, 0] > VISIBLE_PROPOSAL_ALPHA
     masks = masks_of(matter, acts, own, visible, exactly=False)
-    kept = torch.ones_like(density)
+    left = alphas
     for act, mask in zip(acts, masks, strict=True):
         if isinstance(act.operation, kinds):
-            kept, _ = apply_operations(kept, kept, [act.operation], [mask])
-    return torch.where(visible[:, None], density * kept, density)
+            left, _ = apply_operations(left, left, [act.operation], [mask], ray)
+    passing = (1.0 - left).clamp_min(LEAST_PASSING)
+    thinner = -torch.log(passing) / deltas.clamp_min(LEAST_PASSING)
+    return torch.where(visible[:, None] & (left < alphas), torch.minimum(thinner, density), density)

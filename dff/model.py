@@ -30,7 +30,7 @@ from torch.nn import Parameter
 
 from dff import rendering
 from dff.checkpoint import CheckpointRecord, TeacherRecord
-from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, edited_samples
+from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, edited_samples, rays_of
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import ResolvedImplementation, layout_of, resolve_implementation
@@ -296,6 +296,7 @@ class DFFModel(NerfactoModel):
             samples.deltas.reshape(-1, 1),
             last.reshape(-1),
             touched,
+            rays_of(last.view(-1, 1), shape[-1]),
         )
         weights = rendering.weights_from_alphas(found.alphas.view(*shape, 1))
         rgb = found.rgb.view(*shape, 3)
@@ -304,8 +305,7 @@ class DFFModel(NerfactoModel):
             far = rgb[..., -1, :], found.far.view(*shape, 1)[..., -1, :]
             outputs.update(rendering.over_background(weights, rgb, *far, edits.background))
         if found.touched is not None:
-            marks = found.touched.view(*shape, -1)
-            outputs["touched"] = rendering.accumulate(weights, marks)
+            outputs["touched"] = rendering.accumulate(weights, found.touched.view(*shape, -1))
         elif touched:
             outputs["touched"] = weights.new_zeros(*shape[:-1], 0)
         return weights, outputs

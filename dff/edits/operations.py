@@ -45,13 +45,15 @@ class Extract(Strict):
 
 
 class Opacity(Strict):
-    """Make what is selected more transparent: ``alpha' = alpha (1 - m (1 - factor))``.
+    """Make what is selected more transparent: it stops ``factor`` times the light that it stopped.
 
-    Of every ray sample: a solid thing, which a ray has many opaque samples in, lets through far
-    less than ``1 - factor``; at 0.1 it lets about half of the light through.
+    ``alpha' = alpha (1 - m (1 - s))`` with ``s = factor T / (1 - factor + factor T)``, where T is
+    the light that what is selected lets through to a sample: along a ray,
+    ``1 - prod (1 - alpha' m) = factor (1 - prod (1 - alpha m))``, however thick the thing is.
+    Points that no ray leads to, in exports, have ``s = factor``.
 
     Attributes:
-        factor: share of the alpha that stays, in [0, 1]; 0 deletes, 1 changes nothing.
+        factor: share of the opacity that stays, in [0, 1]; 0 deletes, 1 changes nothing.
     """
 
     type: Literal["opacity"] = "opacity"

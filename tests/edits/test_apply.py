@@ -15,6 +15,7 @@ from dff.edits import (
     SetColor,
     apply_operations,
 )
+from dff.edits.apply import own_transmittance
 from dff.rendering import alphas_from_density
 
 OPERATIONS = [Delete(), Extract(), Opacity(factor=0.3), HueShift(degrees=90)]
@@ -80,6 +81,37 @@ def test_recolouring_leaves_every_bit_outside_the_mask(seed):
     density, deltas, rgb, mask = samples(seed)
     _, colours = edited(density, deltas, rgb, [HueShift(degrees=90)], [mask])
     assert torch.equal(colours[mask == 0], rgb[mask == 0])
+
+
+@given(seeds, st.floats(0, 1))
+def test_opacity_scales_what_the_thing_stops_along_each_ray(seed, factor):
+    generator = torch.Generator().manual_seed(seed)
+    rays, samples = 5, 9
+    alphas = torch.rand(rays, samples, generator=generator).double() ** 3
+    alphas[0] = 0.0  # nothing there
+    alphas[1, 4] = 1.0  # solid
+    mask = (torch.rand(rays, samples, generator=generator) > 0.4).double()
+    there = torch.rand(rays * samples, generator=generator) > 0.2  # as where a layer is near
+    ray = (torch.arange(rays * samples) // samples)[there]
+    flat = alphas.view(-1, 1)[there]
+    found, _ = apply_operations(flat, flat, [Opacity(factor=factor)], [mask.view(-1)[there]], ray)
+    for number in range(rays):
+        own = (ray == number) & (mask.view(-1)[there] == 1)
+        stopped = 1 - (1 - flat[own]).prod()
+        left = 1 - (1 - found[own]).prod()
+        assert float(left) == pytest.approx(factor * float(stopped), abs=1e-6)
+    rest = mask.view(-1)[there] == 0
+    assert torch.equal(found[rest], flat[rest])
+
+
+@given(seeds)
+def test_a_ray_that_is_alone_is_as_among_others(seed):
+    generator = torch.Generator().manual_seed(seed)
+    alphas = torch.rand(4, 50, generator=generator)
+    ray = torch.arange(4).repeat_interleave(50)
+    together = own_transmittance(alphas.view(-1), ray).view(4, 50)
+    wanted = torch.cat([torch.ones(4, 1), (1 - alphas.double()).cumprod(1)[:, :-1].float()], 1)
+    torch.testing.assert_close(together, wanted, rtol=1e-4, atol=1e-9)
 
 
 def test_a_mask_of_one_deletes_exactly_at_any_density():
