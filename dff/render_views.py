@@ -16,7 +16,7 @@ from dff.camera_paths import Shot, dataset_shots, orbit, rescaled, spiral
 from dff.data.sharding import Ranks
 from dff.depth_images import write_depth
 from dff.edits.compiled import CompiledEdits
-from dff.errors import DffError
+from dff.errors import DffError, notice_in_one_line
 from dff.finished_frames import frame_note, is_finished, prepare_folder
 from dff.pictures import (
     VIDEO_SUFFIXES,
@@ -134,8 +134,15 @@ def render_shots(
     if not shots:
         raise DffError("there is no camera to render from")
     panels = panels or (None,)
-    if options.image_format == "jpeg" and any(p and p.background == "transparent" for p in panels):
+    transparent = any(edits and edits.background == "transparent" for edits in panels)
+    if transparent and options.image_format == "jpeg":
         raise DffError("a jpeg cannot be transparent: leave out --image-format jpeg")
+    if transparent and output_path.suffix.lower() == ".mp4":
+        ranks.once(
+            lambda: notice_in_one_line(
+                "an mp4 cannot be transparent: it shows black there, a .webp or .gif nothing"
+            )
+        )
     shots = [Shot(shot.name, rescaled(shot.camera, options.scale)) for shot in shots]
     video = is_video(output_path)
     if video:

@@ -88,6 +88,13 @@ def test_a_transparent_background_makes_rgba(scene, tmp_path):
         render_shots(scene, [shot], tmp_path / "jpeg", edits, options=options)
 
 
+@pytest.mark.parametrize(("name", "told"), [("a.mp4", True), ("a.webp", False)])
+def test_a_video_without_transparency_says_so(scene, tmp_path, capsys, name, told):
+    edits = scene.compile(document({"type": "background"}))
+    render_shots(scene, orbit_shots(scene, 1), tmp_path / name, edits)
+    assert ("an mp4 cannot be transparent" in capsys.readouterr().err) is told
+
+
 def test_jpeg_when_asked_for(scene, tmp_path):
     (shot,) = orbit_shots(scene, 1)
     render_shots(scene, [shot], tmp_path, options=RenderOptions(image_format="jpeg"))
