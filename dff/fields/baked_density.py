@@ -8,7 +8,7 @@ between which it is interpolated, tells the sampler the same at a fraction of th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -29,7 +29,8 @@ EMPTIEST = 1e-6
 class BakedDensity:
     """Density of a proposal network whose weights do not change any more.
 
-    Baked when it is first asked: a fifth of a second, and 9 MB, for 128 cells along a side.
+    Baked when it is first asked, and anew after other weights were loaded: a fifth of a second, and
+    9 MB, for 128 cells along a side.
 
     Args:
         field: the network, for which `suits` holds.
@@ -38,7 +39,8 @@ class BakedDensity:
     def __init__(self, field: ProposalField) -> None:
         self.field = field
         self.shape = GridShape((finest_level(field),), 24, 1)
-        self._table: Float[Tensor, "rows 1"] | None = None
+        # Together, as other threads may ask meanwhile: of which weights, and the table.
+        self._baked: tuple[tuple[Any, ...], Tensor] | None = None
 
     @staticmethod
     def suits(field: ProposalField) -> bool:
@@ -48,12 +50,17 @@ class BakedDensity:
     @property
     def table(self) -> Float[Tensor, "rows 1"]:
         """Logarithms of the densities at the vertices, x running fastest."""
-        if self._table is None:
-            self._table = _baked(self.field, self.shape.resolutions[0])
-        return self._table
+        tensors = (*self.field.parameters(), *self.field.buffers())
+        state = (self.field.aabb.device, *(tensor._version for tensor in tensors))
+        baked = self._baked
+        if baked is None or baked[0] != state:
+            baked = self._baked = state, _baked(self.field, self.shape.resolutions[0])
+        return baked[1]
 
     def __call__(self, positions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
-        """Density in 1 / world unit at world positions; without gradient."""
+        """Density in 1 / world unit at world positions; without gradient, unless in training."""
+        if self.field.training:
+            return self.field.density_fn(positions)
         unit = to_unit_cube(positions.detach(), self.field.aabb, self.field.contracted)
         logarithms = interpolate_cpu(unit.reshape(-1, 3), self.table, self.shape)
         density = logarithms.exp_().view(*positions.shape[:-1], 1)

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -48,13 +49,25 @@ def cache_folder() -> Path:
     return Path(given).expanduser() if given else Path.home() / ".cache" / "dff" / "kernels"
 
 
-def find_compiler() -> str | None:
-    """The C compiler: the environment variable ``CC``, else the first there is."""
-    wanted = os.environ.get("CC")
-    for name in (wanted,) if wanted else COMPILERS:
-        found = shutil.which(name)
+def wanted_compiler() -> str:
+    """What the environment variable ``CC`` says, as ``ccache gcc -m64``; empty without."""
+    return os.environ.get("CC", "").strip()
+
+
+def find_compiler() -> list[str] | None:
+    """The C compiler, a program and its first arguments: that of ``CC``, else the first there is.
+
+    None without one, or where its program is not there.
+    """
+    wanted = wanted_compiler()
+    try:
+        commands = [shlex.split(wanted)] if wanted else [[name] for name in COMPILERS]
+    except ValueError:  # a quotation that does not end
+        return None
+    for program, *arguments in commands:
+        found = shutil.which(program)
         if found is not None:
-            return found
+            return [found, *arguments]
     return None
 
 
@@ -79,21 +92,28 @@ def library_path(sources: Sequence[Path] = SOURCES) -> Path:
 
 
 def build(sources: Sequence[Path], target: Path) -> None:
-    """Compile source files to a library that is there whole or not at all.
+    """Compile source files to a library that ends with the hash of what precedes.
+
+    It is there whole or not at all, and by one renaming, so that hash and library fit whoever else
+    builds it at the same time; what loads libraries reads none of what follows them.
 
     Raises:
         DffError: there is no compiler, it refuses, or the library cannot be written.
     """
     compiler = find_compiler()
     if compiler is None:
+        wanted = wanted_compiler()
+        if wanted:
+            raise DffError(f"no C compiler found: CC is {wanted!r}, and there is no such program")
         raise DffError("no C compiler found (cc, gcc, clang; or name one in CC)")
+    name = shlex.join(compiler)
     reason = ""
     compiled = [str(source) for source in sources if source.suffix == ".c"]
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "library.so"
         for tuning in TUNING:
             command = [
-                compiler,
+                *compiler,
                 "-O3",
                 *tuning,
                 "-std=gnu11",
@@ -111,20 +131,34 @@ def build(sources: Sequence[Path], target: Path) -> None:
                     stdin=subprocess.DEVNULL,
                 )
             except (OSError, subprocess.SubprocessError) as error:
-                raise DffError(f"{compiler} does not run: {error}") from error
-            if done.returncode == 0:
+                raise DffError(f"{name} does not run: {error}") from error
+            if done.returncode == 0 and made.is_file():
+                library = made.read_bytes()
                 with atomic_write(target) as stream:
-                    stream.write(made.read_bytes())
+                    stream.write(library + hashlib.sha256(library).digest())
                 return
             reason = next((x for x in done.stderr.splitlines() if "error" in x), reason)
-    raise DffError(f"{compiler} cannot compile it: {reason.strip() or 'no reason given'}")
+    raise DffError(f"{name} cannot compile it: {reason.strip() or 'no reason given'}")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a library is there as `build` wrote it.
+
+    Loading one that was cut off, by a full disk or a copy that broke off, ends the process.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    size = hashlib.sha256().digest_size
+    return hashlib.sha256(content[:-size]).digest() == content[-size:]
 
 
 def open_library(path: Path) -> Kernels:
-    """The functions in a library.
+    """The functions in a library that is whole.
 
     Raises:
-        OSError, AttributeError: it is damaged, or may not be run from there.
+        OSError, AttributeError: it is for another machine, or may not be run from there.
     """
     library = ctypes.CDLL(str(path))
     address, whole, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -144,12 +178,12 @@ def load_kernels() -> Kernels | None:
     """
     try:
         path = library_path()
-        if not path.exists():
+        if not is_whole(path):
             build(SOURCES, path)
         try:
             return open_library(path)
         except (OSError, AttributeError):
-            build(SOURCES, path)  # damaged
+            build(SOURCES, path)  # another compiler may fit this machine
             return open_library(path)
     except (DffError, OSError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())

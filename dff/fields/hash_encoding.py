@@ -111,9 +111,13 @@ def corner_weights(fraction: Float[Tensor, "3 points"]) -> list[Float[Tensor, " 
 def locate(
     positions: Float[Tensor, "3 points"], resolution: int
 ) -> tuple[Int[Tensor, "3 points"], Float[Tensor, "3 points"]]:
-    """Cell of each position and the fraction inside it; positions outside [0, 1] are clamped."""
+    """Cell of each position and the fraction inside it; positions outside [0, 1] are clamped.
+
+    NaN gives a cell that is there, and a fraction that is NaN.
+    """
     scaled = positions.clamp(0.0, 1.0) * resolution
-    cell = scaled.to(torch.int32).clamp_(max=resolution - 1)
+    # What integer NaN becomes is the machine's choice, often the lowest.
+    cell = scaled.to(torch.int32).clamp_(0, resolution - 1)
     return cell, scaled - cell
 
 
@@ -249,7 +253,8 @@ def interpolate_torch(
     """The reference kernel: trilinear interpolation on every level, levels concatenated.
 
     Args:
-        positions: in the unit cube; outside it they are clamped to the border (zero gradient).
+        positions: in the unit cube; outside it they are clamped to the border (zero gradient). NaN
+            gives NaN.
         table: all levels' entries, ``shape.offsets()`` says where each begins.
         shape: the grid.
 

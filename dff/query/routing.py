@@ -16,6 +16,8 @@ from torch import Tensor
 
 from dff.errors import DffError
 
+_NO_FEATURES = "this scene was trained without features: add a teacher by `dff features --lift`"
+
 
 class Distilled(Protocol):
     """What routing has to know of a teacher."""
@@ -49,7 +51,9 @@ def text_teacher(teachers: Sequence[Distilled], asked: str | None = None) -> str
     for teacher in teachers:
         if teacher.has_text:
             return teacher.name
-    names = ", ".join(f"'{teacher.name}'" for teacher in teachers) or "none"
+    if not teachers:
+        raise DffError(_NO_FEATURES)
+    names = ", ".join(f"'{teacher.name}'" for teacher in teachers)
     raise DffError(
         f"no teacher of this scene understands text ({names}): query by click or patch, or train "
         "with a teacher that has a text tower (--pipeline.teachers clip,dino)"
@@ -72,9 +76,7 @@ def likeness_teachers(teachers: Sequence[Distilled], asked: str | None = None) -
     if asked is not None:
         return (_known(teachers, asked),)
     if not names:
-        raise DffError(
-            "this scene was trained without features: add a teacher by `dff features --lift`"
-        )
+        raise DffError(_NO_FEATURES)
     return tuple(teacher.name for teacher in teachers if not teacher.has_text) or names
 
 

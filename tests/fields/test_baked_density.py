@@ -23,7 +23,7 @@ def proposal(contracted: bool, finest: int = RESOLUTION) -> ProposalField:
     field = ProposalField(aabb, grid, 16, DensityPrior.uniform(2.0), contracted, "torch")
     with torch.no_grad():
         field.encoding.table.mul_(1e5)  # a trained one's differences
-    return field
+    return field.eval()
 
 
 def in_world(field: ProposalField, unit: torch.Tensor) -> torch.Tensor:
@@ -72,6 +72,21 @@ def test_an_empty_network_stays_empty():
     with torch.no_grad():
         field.prior.grid.zero_()
     assert BakedDensity(field)(torch.zeros(4, 3)).max() <= 2e-6
+
+
+def test_other_weights_are_baked_anew_and_training_asks_the_network():
+    field = proposal(contracted=True)
+    baked = BakedDensity(field)
+    points = torch.rand(20, 3, generator=torch.Generator().manual_seed(2))
+    before = baked(points)
+    state = {name: value.clone() for name, value in field.state_dict().items()}
+    state["encoding.table"] += 30
+    field.load_state_dict(state)
+    torch.testing.assert_close(baked(points), BakedDensity(field)(points))
+    assert not torch.allclose(baked(points), before, rtol=0.1)
+    field.train()
+    assert baked(points).requires_grad
+    assert torch.equal(baked(points), field.density_fn(points))
 
 
 @pytest.mark.parametrize(

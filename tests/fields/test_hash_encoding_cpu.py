@@ -110,6 +110,25 @@ def test_nan_gives_nan_and_touches_no_other_point():
 
 
 @needs_compiler
+@pytest.mark.parametrize("shape", [GridShape((4, 20), 9, 3), GridShape((4, 20), 9, 3, True)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_torch_makes_the_same_of_nan(shape, axis):
+    table = torch.randn(shape.offsets()[-1], shape.features)
+    positions = torch.rand(6, 3)
+    positions[2, axis] = float("nan")
+    upstream = torch.randn(6, shape.out_dim)
+    arguments = positions, table, shape, upstream
+    found = values_and_gradients(interpolate_torch, *arguments)
+    expected = values_and_gradients(interpolate_cpu, *arguments)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=2e-5, equal_nan=True)
+    values, _, for_positions = found
+    assert values.isnan().all(-1).tolist() == [False, False, True, False, False, False]
+    assert values.isnan().any(-1).tolist() == [False, False, True, False, False, False]
+    assert for_positions[[0, 1, 3, 4, 5]].isfinite().all()
+
+
+@needs_compiler
 def test_nothing_need_be_contiguous():
     shape, table, generator = make()
     positions = torch.rand(3, 200, generator=generator).t()
@@ -200,15 +219,6 @@ def test_tables_of_torch_and_of_the_kernel_are_interchangeable():
     assert layout_of("cpu") == layout_of("torch") != layout_of("tcnn")
 
 
-@pytest.fixture
-def fresh(monkeypatch, tmp_path):
-    """As a machine on which nothing was built yet."""
-    monkeypatch.setenv("DFF_KERNELS", str(tmp_path / "kernels"))
-    load_kernels.cache_clear()
-    yield tmp_path / "kernels"
-    load_kernels.cache_clear()
-
-
 def test_without_a_compiler_torch_does_it_and_one_line_says_so(fresh, monkeypatch, capsys):
     monkeypatch.setenv("CC", "no-such-compiler")
     assert resolve_implementation("auto") == "torch"
@@ -223,72 +233,6 @@ def test_without_a_compiler_torch_does_it_and_one_line_says_so(fresh, monkeypatc
     assert capsys.readouterr().err == ""  # said once
     with pytest.raises(DffError, match="needs a C compiler"):
         resolve_implementation("cpu")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the compiler")
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [("echo 'x.c:1: error: no such luck' >&2; exit 1", "no such luck"), ("exit 3", "no reason")],
-)
-def test_a_compiler_that_refuses_is_named(fresh, monkeypatch, tmp_path, capsys, script, reason):
-    compiler = tmp_path / "refusing-cc"
-    compiler.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CC", str(compiler))
-    assert load_kernels() is None
-    said = capsys.readouterr().err
-    assert reason in said
-    assert "refusing-cc" in said
-    assert list(fresh.glob("*")) == []
-
-
-@needs_compiler
-def test_a_folder_that_cannot_be_written_leaves_torch(fresh, capsys):
-    fresh.write_text("a file is in the way", encoding="utf-8")
-    assert load_kernels() is None
-    assert "cannot write" in capsys.readouterr().err
-
-
-@needs_compiler
-def test_a_damaged_library_is_built_again(fresh):
-    path = compiled_kernel.library_path()
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"half a file")
-    assert load_kernels() is not None
-    assert path.stat().st_size > 1000
-
-
-@needs_compiler
-def test_a_library_is_built_once_and_for_its_source_and_machine(fresh, monkeypatch, tmp_path):
-    assert load_kernels() is not None
-    path = compiled_kernel.library_path()
-    written = path.stat().st_mtime_ns
-    load_kernels.cache_clear()
-    assert load_kernels() is not None
-    assert path.stat().st_mtime_ns == written
-    assert [each.name for each in fresh.iterdir()] == [path.name]
-    for number, source in enumerate(SOURCES):
-        other = tmp_path / source.name
-        other.write_bytes(source.read_bytes() + b"\n")
-        changed = (*SOURCES[:number], other, *SOURCES[number + 1 :])
-        assert compiled_kernel.library_path(changed) != path
-    monkeypatch.setattr(compiled_kernel, "machine", lambda: "another")
-    assert compiled_kernel.library_path() != path
-
-
-@needs_compiler
-@pytest.mark.parametrize("tuning", [("-march=native",), ()])
-def test_it_compiles_without_warnings_as_c11(tmp_path, tuning):
-    compiler = find_compiler()
-    assert compiler is not None
-    sources = [str(source) for source in SOURCES if source.suffix == ".c"]
-    command = [compiler, "-O1", "-Wall", "-Wextra", "-Wno-psabi", "-std=gnu11", *tuning]
-    done = subprocess.run(
-        [*command, "-shared", "-fPIC", "-pthread", "-ldl", "-o", str(tmp_path / "a.so"), *sources],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @needs_compiler

@@ -34,7 +34,7 @@ def test_what_is_shown_goes_to_the_teacher_without_one():
 def test_what_cannot_be_answered_says_why():
     with pytest.raises(DffError, match="no teacher of this scene understands text"):
         text_teacher([DINO])
-    with pytest.raises(DffError, match="understands text"):
+    with pytest.raises(DffError, match="trained without features: add a teacher by `dff features"):
         text_teacher([])
     with pytest.raises(
         DffError, match="not distilled from teacher 'mini', but from 'clip', 'dino'"
