@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle, RaySamples
@@ -15,10 +14,6 @@ from nerfstudio.model_components.losses import (
     distortion_loss,
     interlevel_loss,
     scale_gradients_by_distance_squared,
-)
-from nerfstudio.model_components.ray_samplers import (
-    PDFSampler,
-    ProposalNetworkSampler,
 )
 from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.model_components.scene_colliders import NearFarCollider
@@ -39,6 +34,7 @@ from dff.fields.proposal_field import ProposalField
 from dff.fields.radiance_field import RadianceField, colour_where
 from dff.fields.visibility import DensityPrior
 from dff.model_config import DFFModelConfig
+from dff.sampling import rendering_sampler, training_sampler
 from dff.selection.field_selection import FieldSelection
 
 if TYPE_CHECKING:
@@ -54,8 +50,6 @@ class DFFModel(NerfactoModel):
     edits: CompiledEdits | None = None
     selection: FieldSelection | None = None
     viewer_outputs: ViewerOutputs | None = None
-    # Whether the step that comes trains the feature field.
-    distilling = True
 
     def populate_modules(self) -> None:
         """Build fields, sampler, renderers and metrics."""
@@ -101,23 +95,8 @@ class DFFModel(NerfactoModel):
         self.camera_optimizer = config.camera_optimizer.setup(
             num_cameras=self.num_train_data, device="cpu"
         )
-        self.proposal_sampler = ProposalNetworkSampler(
-            num_nerf_samples_per_ray=config.num_nerf_samples_per_ray,
-            num_proposal_samples_per_ray=config.num_proposal_samples_per_ray,
-            num_proposal_network_iterations=config.num_proposal_iterations,
-            single_jitter=config.use_single_jitter,
-            update_sched=self._proposal_interval,
-            pdf_sampler=PDFSampler(include_original=False, single_jitter=config.use_single_jitter),
-        )
-        self.eval_sampler = ProposalNetworkSampler(
-            num_nerf_samples_per_ray=config.eval_num_nerf_samples,
-            num_proposal_samples_per_ray=(config.eval_num_proposal_samples,)
-            * config.num_proposal_iterations,
-            num_proposal_network_iterations=config.num_proposal_iterations,
-            pdf_sampler=PDFSampler(
-                include_original=False, histogram_padding=config.eval_histogram_padding
-            ),
-        )
+        self.proposal_sampler = training_sampler(config)
+        self.eval_sampler = rendering_sampler(config)
         self.collider = NearFarCollider(near_plane=config.near_plane, far_plane=config.far_plane)
         self.renderer_rgb = RGBRenderer(background_color=config.background_color)
         self.rgb_loss = MSELoss()
@@ -139,11 +118,6 @@ class DFFModel(NerfactoModel):
             self.config.average_init_density,
             self.config.lowest_init_density,
         )
-
-    def _proposal_interval(self, step: int) -> float:
-        config = self.config
-        interval = np.interp(step, [0, config.proposal_warmup], [0, config.proposal_update_every])
-        return float(np.clip(interval, 1, config.proposal_update_every))
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """Parameters by optimizer group."""
@@ -228,7 +202,7 @@ class DFFModel(NerfactoModel):
         outputs = self._composite(weights, field_outputs[FieldHeadNames.RGB], samples)
         outputs["weights_list"] = [*weights_list, weights]
         outputs["ray_samples_list"] = [*samples_list, samples]
-        if self.feature_field is not None and self.distilling:
+        if self.feature_field is not None and self.config.distils_at(self.step):
             hidden = self._render_hidden(weights, samples)
             outputs["features"] = {
                 teacher.name: self.feature_field.head(teacher.name)(hidden)
@@ -368,6 +342,9 @@ class DFFModel(NerfactoModel):
         )
         assert metrics_dict is not None
         losses["distortion_loss"] = self.config.distortion_loss_mult * metrics_dict["distortion"]
+        if self.config.background_color == "last_sample":
+            passing = 1.0 - outputs["accumulation"].mean()
+            losses["opacity_loss"] = self.config.opacity_loss_mult * passing
         if outputs.get("features") and "features" in batch:
             # Features have unit length, whatever their dimension: teachers weigh the same.
             errors = [

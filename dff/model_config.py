@@ -10,6 +10,7 @@ import tyro
 from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.models.nerfacto import NerfactoModelConfig
 
+from dff.errors import DffError
 from dff.fields.hash_encoding import GridShape
 from dff.fields.radiance_field import RadianceShape
 
@@ -54,6 +55,10 @@ class DFFModelConfig(NerfactoModelConfig):
     """Steps over which the proposal weights are annealed."""
     distortion_loss_mult: float = 0.01
     """Distortion loss multiplier."""
+    opacity_loss_mult: float = 0.01
+    """Multiplier of the share of light that nothing stops; with background-color last_sample alone,
+    where what lies farthest shines through the holes that things would keep. 0 for a handful of
+    photos, whose space it fills with fog."""
     use_gradient_scaling: bool = True
     """Scale gradients down near the cameras (no floaters in front of them)."""
     average_init_density: float = 1.0
@@ -106,6 +111,19 @@ class DFFModelConfig(NerfactoModelConfig):
     """The config.yml of the scene that they edit."""
     edit_trust: Annotated[tuple[Path, ...], tyro.conf.Suppress] = ()
     """Folders with other trained scenes that they may insert from."""
+
+    def check(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            DffError: an option is out of its range.
+        """
+        least = {"feature_every": 1, "feature_warmup": 0, "feature_samples_per_ray": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                option = f"--pipeline.model.{name.replace('_', '-')}"
+                raise DffError(f"{option} must be at least {bound}, not {value}")
 
     def distils_at(self, step: int) -> bool:
         """Whether a step trains the feature field."""

@@ -23,7 +23,7 @@ from dff.model import DFFModel, DFFModelConfig
 from dff.quiet import quiet_nerfstudio
 from dff.teachers import TeacherOptions, check_checkpoint, teacher_names
 from dff.teachers.options import DEFAULT_OPTIONS
-from dff.viewer_panel import ViewerPanel
+from dff.viewer_panel import PANEL_TITLE, ViewerPanel
 
 
 @dataclass
@@ -58,6 +58,7 @@ class DFFPipeline(VanillaPipeline):
     ) -> None:
         report_in_one_line()
         quiet_nerfstudio()
+        config.model.check()
         self.teacher_names = teacher_names(config.teachers) if config.model.train_features else ()
         check_checkpoint(self.teacher_names, config.teacher, "--pipeline.teacher")
         manager = dataclasses.replace(
@@ -77,6 +78,8 @@ class DFFPipeline(VanillaPipeline):
             print(f"Fields: {DESCRIPTIONS[self.dff_model.implementation]}")
         # nerfstudio's viewer finds its elements here.
         self.viewer_panel = ViewerPanel(self)
+        # It titles a folder by the first of a module's names in alphabetical order.
+        self.add_module(PANEL_TITLE, self.viewer_panel)
         if world_size > 1:
             on_gpu = torch.device(device).type == "cuda"
             wrapped = DistributedDataParallel(
@@ -94,8 +97,8 @@ class DFFPipeline(VanillaPipeline):
 
     def get_train_loss_dict(self, step: int) -> Any:
         """What the model says of a batch; not every step has feature targets."""
-        distilling = self.config.model.distils_at(step)
-        self.datamanager.distilling = self.dff_model.distilling = distilling
+        self.dff_model.step = step
+        self.datamanager.distilling = self.config.model.distils_at(step)
         return super().get_train_loss_dict(step)
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import inspect
 import subprocess
@@ -15,6 +16,7 @@ import yaml
 from nerfstudio.plugins.types import MethodSpecification
 
 from dff.data.datamanager import DFFDataManagerConfig
+from dff.errors import DffError
 from dff.method import dff_method
 from dff.model import DFFModel, DFFModelConfig
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
@@ -28,6 +30,22 @@ OURS = [
     DFFTrainerConfig,
     ExponentialDecayConfig,
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("feature_every", 0),
+        ("feature_every", -2),
+        ("feature_warmup", -5),
+        ("feature_samples_per_ray", 0),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_read(name, value):
+    config = copy.deepcopy(dff_method.config)
+    setattr(config.pipeline.model, name, value)
+    with pytest.raises(DffError, match=f"{name.replace('_', '-')} must be at least .*{value}"):
+        config.pipeline.setup(device="cpu", test_mode="val")
 
 
 def test_the_entry_point_gives_the_method():

@@ -14,6 +14,7 @@ from nerfstudio.field_components.field_heads import FieldHeadNames
 from dff.edited_sampling import VISIBLE_ALPHA
 from dff.model import DFFModel
 from dff.query.scores import QueryEmbedding, query_scores
+from dff.sampling import proposal_interval
 from dff.selection.field_selection import FieldSelection
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,12 +48,26 @@ class TestGradients:
     def test_all_other_losses_do_not_touch_the_features(self):
         model = tiny_model()
         losses = losses_of(model)
-        assert set(losses) == {"rgb_loss", "interlevel_loss", "distortion_loss", "feature_loss"}
+        others = {"rgb_loss", "interlevel_loss", "distortion_loss", "opacity_loss"}
+        assert set(losses) == {"feature_loss", *others}
         del losses["feature_loss"]
         sum(losses.values()).backward()
         assert not any(touched(model.feature_field.parameters()))
         assert any(touched(model.field.encoding.parameters()))
         assert any(touched(model.proposal_networks.parameters()))
+
+    def test_light_that_nothing_stops_costs_where_the_far_end_would_shine_through(self):
+        model = tiny_model(opacity_loss_mult=0.5)
+        model.train()
+        outputs = model.get_outputs(rays())
+        batch = {"image": torch.rand(RAYS, 3)}
+        losses = model.get_loss_dict(outputs, batch, model.get_metrics_dict(outputs, batch))
+        stopped = outputs["weights_list"][-1].double().sum(dim=(1, 2))
+        assert 0.05 < float(stopped.mean()) < 0.99
+        assert float(losses["opacity_loss"]) == pytest.approx(
+            0.5 * float((1 - stopped).mean()), rel=1e-4
+        )
+        assert "opacity_loss" not in losses_of(tiny_model(background_color="black"))
 
     def test_the_appearance_learns_only_from_its_own_images(self):
         model = tiny_model(use_appearance_embedding=True)
@@ -204,6 +219,6 @@ class TestPictures:
 
     def test_the_proposal_is_trained_ever_more_rarely(self):
         model = tiny_model(proposal_warmup=100, proposal_update_every=5)
-        every = [model._proposal_interval(step) for step in (0, 20, 50, 100, 10_000)]
+        every = [proposal_interval(model.config, step) for step in (0, 20, 50, 100, 10_000)]
         assert every == pytest.approx([1.0, 1.0, 2.5, 5.0, 5.0])
         assert all(type(value) is float for value in every)
