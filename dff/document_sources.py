@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from dff.answering import answer
 from dff.answers import key_of
 from dff.compiling import Source, Surroundings, compile_document
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 def compile_in(
     scene: Scene,
-    load: Callable[[Path, torch.device], Scene],
     document: EditDocument,
     folder: Path | None,
     trusted: Sequence[Path],
@@ -41,18 +38,14 @@ def compile_in(
 
     Args:
         scene: to be edited.
-        load: opens another one from its configuration, on a device.
         document, folder, trusted, notice: as there.
     """
-    others: dict[Path, Scene] = {}
 
     def source(name: str) -> Source:
-        path = trusted_file(folder, name, trusted)
-        if path not in others:
-            others[path] = load(path, scene.model.device)
-        if others[path].fingerprint == scene.fingerprint:
+        other = scene.others.open(trusted_file(folder, name, trusted))
+        if other.fingerprint == scene.fingerprint:
             raise DffError(f"the document inserts the scene into itself ({name}): use duplicate")
-        return as_source(others[path], folder)
+        return as_source(other, folder)
 
     def filled(selection: Selection) -> Filling | None:
         return fill_hole(selection, partial(sight_of, scene, selection))

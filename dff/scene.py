@@ -28,6 +28,7 @@ from dff.files import DAMAGED
 from dff.lifted_field import LiftedField
 from dff.lifted_scene import attach_lifted
 from dff.nerfacto import as_scene_config, is_nerfacto, read_state
+from dff.opened_scenes import OpenedScenes
 from dff.pipeline import DFFPipeline, DFFPipelineConfig
 from dff.query.routing import text_teacher
 from dff.query.text import TextQuery
@@ -62,6 +63,7 @@ class Scene:
         self._teachers: dict[str, Teacher] = {}
         self._baked: dict[str, BakedFeatures] = {}
         self.answers = Answers()
+        self.others = OpenedScenes(load, lambda: self.model.device)
         attach_lifted(self)
 
     @property
@@ -244,7 +246,7 @@ class Scene:
             DffError: a selection cannot be made, or something that the document names is not there
                 or may not be read.
         """
-        return compile_in(self, load, document, folder, trusted, notice)
+        return compile_in(self, document, folder, trusted, notice)
 
     def render(
         self,

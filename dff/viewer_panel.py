@@ -38,6 +38,8 @@ from dff.teachers import Teacher, get_teacher
 if TYPE_CHECKING:
     from dff.pipeline import DFFPipeline
 
+# Of the folder in nerfstudio's viewer that holds the elements.
+PANEL_TITLE = "Select things, show edits"
 # Of cosine similarity, where something was clicked.
 ALIKE = 0.8
 
@@ -102,7 +104,7 @@ class ViewerPanel(nn.Module):
         self._pipeline: Callable[[], DFFPipeline] = lambda: pipeline
         self._teachers: dict[str, Teacher] = {}
         self._query: tuple[str, QueryEmbedding] | None = None
-        self.words = ViewerText("Words", "", hint="what to select; commas between several")
+        self.words = ViewerText("Words", "", hint="what to select; then press Find")
         self.negatives = ViewerText("But not", "", hint="what it is to be told apart from")
         self.find = ViewerButton("Find", cb_hook=lambda _: self._told(self._ask))
         self.click = ViewerButton("Click to select", cb_hook=lambda _: self._told(self._arm))

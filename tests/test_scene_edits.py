@@ -149,6 +149,16 @@ def test_a_thing_of_another_scene_stands_in_this_one(scene, other, camera, label
     assert float((edited["rgb"] - plain["rgb"])[marked].abs().mean()) > 0.05
 
 
+def test_a_scene_that_is_inserted_is_loaded_once(scene, other, tmp_path, monkeypatch):
+    load, loaded = scene.others._load, []
+    monkeypatch.setattr(scene.others, "_load", lambda *given: loaded.append(given) or load(*given))
+    insert = {"type": "insert", "scene": "other/config.yml"}
+    for scale in (1.0, 0.5):
+        step = (GREEN, {**insert, "scale": scale})
+        compiled(scene, step, folder=tmp_path, trusted=[tmp_path])
+    assert len(loaded) == 1
+
+
 def test_behind_what_is_there_an_inserted_thing_is_hidden(scene, other, camera, tmp_path):
     # Far below the table.
     insert = {"type": "insert", "scene": "other/config.yml", "at": [0.0, 0.0, -1.5]}

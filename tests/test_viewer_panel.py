@@ -15,7 +15,7 @@ from nerfstudio.viewer.viewer_elements import ViewerClick, ViewerControl, Viewer
 
 from dff.edits.storage import parse_document, save_document
 from dff.scene import load
-from dff.viewer_panel import ALIKE
+from dff.viewer_panel import ALIKE, PANEL_TITLE
 
 
 @pytest.fixture
@@ -56,6 +56,11 @@ def test_the_viewer_finds_all_of_it(viewed):
         "Show edited",
     ]
     assert len(parse_object(viewed.scene.pipeline, ViewerControl, "")) == 1
+
+
+def test_the_viewer_shows_them_under_a_title_for_people(viewed):
+    places = [place for place, _ in parse_object(viewed.scene.pipeline, ViewerElement, "Custom")]
+    assert {place.rsplit("/", 1)[0] for place in places} == {f"Custom/{PANEL_TITLE}"}
 
 
 def test_words_become_outputs(viewed):

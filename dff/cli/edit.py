@@ -34,27 +34,36 @@ class Edit:
     def run(self) -> None:
         """Load the scene and serve until interrupted."""
         from dff.data.sharding import choose_device
+        from dff.editor.alone import alone_in
         from dff.editor.app import default_folder, run_editor
+        from dff.editor.compat import free_port
         from dff.editor.session import Session
+        from dff.editor.work_file import document_path
+        from dff.edits.storage import load_document
         from dff.errors import notice_in_one_line
         from dff.runs import last_run
-        from dff.scene import load
+        from dff.scene import load, read_config
 
         config = self.load_config or last_run(self.runs)
         if config.is_dir():
             config = config / "config.yml"
-        scene = load(config, choose_device(self.device, 0))
-        print("Looking at what the photos show (once for each training) ...", flush=True)
-        print(f"The scene's surface has {len(scene.surface):,} voxels.", flush=True)
-        session = Session(
-            scene,
-            self.folder or default_folder(config),
-            self.document,
-            self.trust,
-            notice_in_one_line,
-        )
+        folder = self.folder or default_folder(config)
+        # Before anything that takes long.
+        free_port(self.host, self.port)
+        path = document_path(folder, self.document)
+        if path.exists():
+            load_document(path)
+        # No folder is made beside a run that is not there.
+        read_config(config)
 
         def ready(url: str) -> None:
+            if not url.endswith(f":{self.port}"):
+                notice_in_one_line(f"port {self.port} is taken: this is at the next free one")
             print(f"{config}\nopen {url} in a browser; Ctrl-C ends the editor", flush=True)
 
-        run_editor(session, self.host, self.port, ready)
+        with alone_in(folder):
+            scene = load(config, choose_device(self.device, 0))
+            print("Looking at what the photos show (once for each training) ...", flush=True)
+            print(f"The scene's surface has {len(scene.surface):,} voxels.", flush=True)
+            session = Session(scene, folder, self.document, self.trust, notice_in_one_line)
+            run_editor(session, self.host, self.port, ready)

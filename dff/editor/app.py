@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import viser
 
@@ -30,6 +30,7 @@ from dff.editor.panels.edit import EditPanel
 from dff.editor.panels.keep import KeepPanel
 from dff.editor.panels.look import LookPanel
 from dff.editor.panels.path import PathPanel
+from dff.editor.panels.recovery import RecoveryPanel
 from dff.editor.panels.select import SelectPanel
 from dff.editor.panels.steps import StepsPanel
 from dff.editor.session import Session
@@ -38,6 +39,7 @@ from dff.editor.window import Window
 from dff.errors import DffError
 
 Client = viser.ClientHandle
+Read = TypeVar("Read")
 
 
 class Editor:
@@ -54,7 +56,9 @@ class Editor:
         self.look = Look()
         self.windows: dict[int, Window] = {}
         self._lock = threading.Lock()
-        self.actions = InOrder(lambda line: self.say(line, "error"))
+        self.actions = InOrder(
+            lambda line: self.say(line, "error"), lambda busy: put(self._working, visible=busy)
+        )
         self.tasks = Tasks(
             lambda progress: self.actions.do(lambda: self._progressed(progress)),
             lambda line, wrong: self.actions.do(lambda: self._task_ended(line, wrong)),
@@ -70,6 +74,7 @@ class Editor:
             show_share_button=False,
         )
         self._top = gui.add_markdown("")
+        self._working = gui.add_markdown("*Working ...*", visible=False)
         self._undo = gui.add_button("Undo", icon=viser.Icon.ARROW_BACK_UP)
         self._redo = gui.add_button("Redo", icon=viser.Icon.ARROW_FORWARD_UP)
         self.on_click(self._undo, lambda: self.session.undo())
@@ -77,9 +82,10 @@ class Editor:
         self._task_label = gui.add_markdown("", visible=False)
         self._task_bar = gui.add_progress_bar(0.0, visible=False)
         self._cancel = gui.add_button("Cancel", visible=False, color="red")
-        self._cancel.on_click(lambda _event: self.tasks.cancel())
+        self._cancel.on_click(self._cancelled)
         self.pointer = Pointer(self.server, self._clicked, self._framed, self._disarmed)
         self.gizmo = Gizmo(self)
+        self.recovery_panel = RecoveryPanel(self)
         tabs = gui.add_tab_group()
         with tabs.add_tab("Look"):
             self.look_panel = LookPanel(self)
@@ -94,6 +100,7 @@ class Editor:
         with tabs.add_tab("Keep"):
             self.keep_panel = KeepPanel(self)
         self._panels = (
+            self.recovery_panel,
             self.look_panel,
             self.select_panel,
             self.edit_panel,
@@ -111,7 +118,12 @@ class Editor:
                     "cmd/ctrl+shift",
                     lambda event: self.do(self.session.redo, event.client),
                 ),
-                ("Save", "S", "cmd/ctrl", lambda event: self.do(self._save, event.client)),
+                (
+                    "Save",
+                    "S",
+                    "cmd/ctrl",
+                    lambda event: self.do(self.keep_panel.save, event.client),
+                ),
             ],
         )
         self.server.on_client_connect(self._connected)
@@ -162,24 +174,55 @@ class Editor:
         """Do something when a button is pressed."""
         button.on_click(lambda event: self.do(action, event.client))
 
-    def on_change(self, handle: Any, action: Callable[[Any], object]) -> None:
+    def on_press(
+        self, button: Any, read: Callable[[], Read], action: Callable[[Read, Client], object]
+    ) -> None:
+        """Do something with what fields say in the moment in which a button is pressed.
+
+        Args:
+            button: of viser.
+            read: reads the fields; whatever waits to be done does not matter to it.
+            action: is given what it read, and whose window it was.
+        """
+
+        def pressed(event: Any) -> None:
+            try:
+                found = read()
+            except DffError as error:
+                self.say(str(error), "error", event.client)
+                return
+            self.do(lambda: action(found, event.client), event.client)
+
+        button.on_click(pressed)
+
+    def on_change(
+        self,
+        handle: Any,
+        action: Callable[..., object],
+        about: Callable[[], tuple[Any, ...]] = tuple,
+    ) -> None:
         """Do something with an element's value when a person changes it, not the program.
 
-        While a slider is dragged, values that wait to be acted on give way to later ones.
+        While a slider is dragged, values that wait to be acted on give way to later ones that are
+        about the same.
+
+        Args:
+            handle: of viser.
+            action: is given the value, and what it is about.
+            about: reads what the value is about, in the moment of the change.
         """
-        waiting: list[Any] = []
+        waiting: list[tuple[Any, ...]] = []
 
         def changed(event: Any) -> None:
             if event.client is None:
                 return
-            value = handle.value
-            waiting.append(event)
+            value, subject = handle.value, about()
+            waiting.append(subject)
 
             def act() -> None:
-                latest = waiting[-1] is event
-                waiting.remove(event)
-                if latest:
-                    action(value)
+                waiting.remove(subject)
+                if subject not in waiting:
+                    action(value, *subject)
 
             self.do(act, event.client)
 
@@ -197,10 +240,6 @@ class Editor:
         if client.client_id in self.windows:
             send_file(client, name, content)
 
-    def _save(self) -> None:
-        path = self.session.save()
-        self.say(f"saved as {path}", "done")
-
     # -- showing
 
     def set_look(self, **changes: Any) -> None:
@@ -216,6 +255,7 @@ class Editor:
         put(self._top, content=f"**{name}**{mark}, {count} step{'s' * (count != 1)}")
         put(self._undo, disabled=stack.undoable is None)
         put(self._redo, disabled=stack.redoable is None)
+        self.steps_panel.follow()
         for panel in self._panels:
             panel.refresh()
         self.gizmo.refresh()
@@ -227,6 +267,11 @@ class Editor:
             windows = list(self.windows.values())
         for window in windows:
             window.ask()
+
+    def _cancelled(self, event: Any) -> None:
+        self.tasks.cancel()
+        if event.client is not None:
+            self.end_preview(event.client)
 
     def _progressed(self, progress: Progress) -> None:
         busy = bool(progress.label)
@@ -293,6 +338,12 @@ class Editor:
         if window is None:
             raise DffError("this window was closed")
         return window
+
+    def end_preview(self, client: Client) -> bool:
+        """End the flight that a person looks at; whether there was one."""
+        with self._lock:
+            window = self.windows.get(client.client_id)
+        return window is not None and window.preview.stop()
 
     def show_selection(self) -> None:
         """Look at what is selected, if one looks at plain colours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import socket
 import tempfile
@@ -19,12 +20,15 @@ from PIL import Image
 from dff.errors import DffError
 
 Tool = Literal["orbit", "pick", "rectangle"]
+# Between which shares of the width of a picture the thumb of a slider goes that is below it in a
+# folder of a wide panel: as viser shows them, and as viser before 1.0 does.
+SLIDER_ENDS, OLD_SLIDER_ENDS = (0.294, 0.834), (0.283, 0.992)
 COLOURS = {"error": "red", "notice": "orange", "done": "green"}
 SECONDS = {"error": 12.0, "notice": 8.0, "done": 5.0}
 
 
-def serve(host: str, port: int, label: str) -> viser.ViserServer:
-    """A server, at this port or the next free one.
+def free_port(host: str, port: int) -> int:
+    """This port, or the next one at which nobody listens.
 
     Raises:
         DffError: no port is free there, or there is no such host.
@@ -35,11 +39,21 @@ def serve(host: str, port: int, label: str) -> viser.ViserServer:
             try:
                 probe.bind((host, candidate))
             except (OSError, OverflowError) as error:
-                if candidate == port + 19 or not isinstance(error, OSError):
-                    raise DffError(f"cannot listen at {host}:{port}: {error}") from error
-                continue
-        return viser.ViserServer(host=host, port=candidate, label=label, verbose=False)
+                if getattr(error, "errno", None) == errno.EADDRINUSE:
+                    continue
+                raise DffError(f"cannot listen at {host}:{port}: {error}") from error
+        return candidate
     raise DffError(f"cannot listen at {host}:{port}: no port is free")
+
+
+def serve(host: str, port: int, label: str) -> viser.ViserServer:
+    """A server, at this port or the next free one.
+
+    Raises:
+        DffError: no port is free there, or there is no such host.
+    """
+    free = free_port(host, port)
+    return viser.ViserServer(host=host, port=free, label=label, verbose=False)
 
 
 def notify(
@@ -182,6 +196,11 @@ class ShownPicture:
     def visible(self, value: bool) -> None:
         self._handle.visible = value
 
+    @property
+    def slider_ends(self) -> tuple[float, float]:
+        """Where the ends of a slider below it are, as shares of its width."""
+        return OLD_SLIDER_ENDS if self._in_text else SLIDER_ENDS
+
     def show(self, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Another picture in its place."""
         if self._in_text:
@@ -210,6 +229,18 @@ def add_shortcuts(
         command = gui.add_command(label, hotkey=key, modifier=modifier)
         command.on_trigger(action)
     return True
+
+
+def add_frustum(scene: Any, name: str, **how: Any) -> Any:
+    """A camera in the picture, in lines as thin as viser before 1.0 draws them at any distance."""
+    if _has_typed_clicks(scene):
+        how = {**how, "thickness": 1.5, "thickness_units": "screen"}
+    return scene.add_camera_frustum(name, **how)
+
+
+def phase_of(pull: Any) -> Literal["start", "update", "end"] | None:
+    """Where in one pull at handles in the picture an event is; None: viser before 1.0 knows not."""
+    return getattr(pull, "phase", None)
 
 
 def _has_typed_clicks(scene: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dff.editor.painting import Tinted
+from dff.editor.work_file import documents_in
+from dff.edits.autosave import Autosave
 from dff.edits.document import EditDocument
 from dff.edits.folder import file_within
+from dff.edits.stack import EditStack
 from dff.errors import DffError
-from dff.files import plain_name
+from dff.files import atomic_write, plain_name, sha256_of
 from dff.scene import Scene
 from dff.selection.selection import Selection
 
@@ -55,6 +59,7 @@ class KeptSelections:
     def __init__(self, scene: Scene, folder: Path) -> None:
         self._scene, self._folder = scene, folder
         self._loaded: dict[Path, Selection] = {}
+        self._copies: dict[Path, str] = {}
         found = sorted((folder / FOLDER).glob("*.npz"))
         names = [path for path in found if not path.stem.startswith(NAMELESS)]
         self._named = {
@@ -69,8 +74,8 @@ class KeptSelections:
 
     @property
     def files(self) -> dict[str, str]:
-        """As documents name them, by name."""
-        return {name: f"{FOLDER}/{each.path.name}" for name, each in self._named.items()}
+        """As steps name them, by name: copies that stay, whatever is done under the name later."""
+        return {name: self._copy_of(each.path) for name, each in self._named.items()}
 
     @property
     def tinted(self) -> tuple[Tinted, ...]:
@@ -86,21 +91,44 @@ class KeptSelections:
         """
         return self._of(name).path
 
-    def keep(self, selection: Selection, name: str) -> str:
+    def provide(self, document: EditDocument) -> None:
+        """Make the copies that a document's steps name, as far as they are not there yet.
+
+        Raises:
+            DffError: one cannot be written.
+        """
+        text = document.model_dump_json()
+        for name, file in self.files.items():
+            copy = self._folder / file
+            if file in text and not copy.exists():
+                with atomic_write(copy) as stream:
+                    stream.write(self.path_of(name).read_bytes())
+
+    def keep(self, selection: Selection, name: str, history: EditStack) -> str:
         """Keep a selection.
+
+        Args:
+            selection: what.
+            name: of it; another one of that name is replaced.
+            history: of the document that is worked on.
 
         Returns:
             The name that it has now.
 
         Raises:
-            DffError: it is no name, or the file cannot be written.
+            DffError: it is no name, a step needs what is in the file of that name, or the file
+                cannot be written.
         """
         plain = plain_name(name.strip())
         if not plain.strip("_") or plain.startswith(NAMELESS):
             raise DffError("give the selection a name first")
         path = self._folder / FOLDER / f"{plain}.npz"
+        user = self._user_of(path, history) if plain in self._named else ""
+        if user:
+            raise DffError(f"{user} '{plain}' as it is: keep this one under another name")
         selection.save(path, self._scene.fingerprint)
         self._loaded.pop(path, None)
+        self._copies.pop(path, None)
         colour = PALETTE[len(self._named) % len(PALETTE)]
         before = self._named.get(plain, Named(path, False, colour))
         self._named = {**self._named, plain: before}
@@ -122,22 +150,46 @@ class KeptSelections:
         changed = dataclasses.replace(before, shown=shown, colour=colour or before.colour)
         self._named = {**self._named, name: changed}
 
-    def drop(self, name: str, document: EditDocument) -> None:
+    def drop(self, name: str, history: EditStack) -> None:
         """Delete one.
 
+        Args:
+            name: of it.
+            history: of the document that is worked on.
+
         Raises:
-            DffError: a step of the document needs it.
+            DffError: a step needs its file, or it cannot be removed.
         """
         path = self.path_of(name)
-        for number, step in enumerate(document.steps, 1):
-            if self.files[name] in step.model_dump_json():
-                raise DffError(f"step {number} uses the selection '{name}': remove that step first")
+        user = self._user_of(path, history)
+        if user:
+            raise DffError(f"{user} '{name}': it cannot be deleted")
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise DffError(f"cannot remove {path}: {error.strerror or error}") from error
         self._loaded.pop(path, None)
+        self._copies.pop(path, None)
         self._named = {key: value for key, value in self._named.items() if key != name}
+
+    def _copy_of(self, path: Path) -> str:
+        if path not in self._copies:
+            with contextlib.suppress(OSError):
+                self._copies[path] = f"{FOLDER}/{NAMELESS}{sha256_of(path).hex()[:10]}.npz"
+        return self._copies.get(path, f"{FOLDER}/{path.name}")
+
+    def _user_of(self, path: Path, history: EditStack) -> str:
+        """What names a file itself, not a copy, as documents that were written by hand may."""
+        file = f"{FOLDER}/{path.name}"
+        for number, step in enumerate(history.document.steps, 1):
+            if file in step.model_dump_json():
+                return f"step {number} uses the selection"
+        if any(file in moment.document.model_dump_json() for moment in history.moments):
+            return "a step that Undo or Redo would bring back uses the selection"
+        for name in documents_in(self._folder):
+            if file.encode() in _text_of(self._folder / name):
+                return f"a step of {name} uses the selection"
+        return ""
 
     def _of(self, name: str) -> Named:
         if name not in self._named:
@@ -149,3 +201,9 @@ class KeptSelections:
             path = file_within(self._folder, f"{FOLDER}/{named.path.name}")
             self._loaded[named.path] = self._scene.load_selection(path)
         return self._loaded[named.path]
+
+
+def _text_of(document: Path) -> bytes:
+    """What a document holds, and its unsaved work."""
+    files = [path for path in (document, Autosave(document).file) if path.is_file()]
+    return b"".join(path.read_bytes() for path in files)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from dff.errors import DffError
 
 Order = TypeVar("Order")
+# Seconds after which people wonder whether anything is being done.
+LONG = 0.5
 
 
 class Outdated(Exception):
@@ -86,10 +89,17 @@ class InOrder:
 
     Args:
         failed: told of what went wrong, in one line; whatever does, the next action is done.
+        busy: told True when an action takes long, and False when it is done then.
+        long: seconds that are long.
     """
 
-    def __init__(self, failed: Callable[[str], None]) -> None:
-        self._failed = failed
+    def __init__(
+        self,
+        failed: Callable[[str], None],
+        busy: Callable[[bool], None] = lambda busy: None,
+        long: float = LONG,
+    ) -> None:
+        self._failed, self._busy, self._long = failed, busy, long
         self._actions: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -109,12 +119,37 @@ class InOrder:
     def _run(self) -> None:
         while (action := self._actions.get()) is not None:
             try:
-                action()
+                with self._watched():
+                    action()
             except Exception as error:
                 self._failed(said(error))
             finally:
                 self._actions.task_done()
         self._actions.task_done()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell when what is done takes long, and when it ends then."""
+        lock, ended, told = threading.Lock(), False, False
+
+        def tell() -> None:
+            nonlocal told
+            with lock:
+                if not ended:
+                    told = True
+                    self._busy(True)
+
+        timer = threading.Timer(self._long, tell)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with lock:
+                ended = True
+                if told:
+                    self._busy(False)
 
 
 def said(error: Exception) -> str:

@@ -10,23 +10,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dff.document_sources import as_source
-from dff.editor.asking import Asked, Choice, ask_clicks, ask_saved
+from dff.editor.asking import Asked, Choice, ask_clicks, ask_picture, ask_saved
 from dff.editor.kept_selections import KeptSelections
 from dff.editor.painting import Work
 from dff.editor.places import place_of
-from dff.editor.uploads import DOCUMENT_SUFFIXES, check_document, keep_file
-from dff.edits.autosave import Autosave
+from dff.editor.uploads import check_document, keep_file, kept_if_used
+from dff.editor.work_file import WorkFile, document_path, documents_in
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument, EditStep
 from dff.edits.operations import Operation
+from dff.edits.references import BRINGING
 from dff.edits.selections import MovedSelection, StepSelection
-from dff.edits.stack import EditStack
-from dff.edits.storage import load_document, save_document
+from dff.edits.stack import EditStack, followed
 from dff.errors import DffError
 from dff.query.shown import ClickQuery, Spot
 from dff.refinement import Refinement
 from dff.scene import Scene
 from dff.selection.selection import Selection
+
+# Folder of pictures that were asked with.
+PICTURES = "pictures"
 
 
 class Session:
@@ -59,12 +62,9 @@ class Session:
         self.brought: int | None = None
         self.kept = KeptSelections(scene, folder)
         self._edits: CompiledEdits | None = None
-        self._path = self._within(document)
-        self._autosave = Autosave(self._path, notice)
-        saved = load_document(self._path) if self._path.exists() else EditDocument()
-        self._stack = EditStack(saved)
-        self._saved = saved
-        self._compile(self._stack)
+        self._file = WorkFile(document_path(folder, document), self._tell)
+        self._stack = EditStack(self._file.saved)
+        self._become(self._stack, self._compiled(self._file.saved))
 
     def _tell(self, line: str) -> None:
         self.notice(line)
@@ -84,12 +84,12 @@ class Session:
     @property
     def path(self) -> Path:
         """Where the document is saved."""
-        return self._path
+        return self._file.path
 
     @property
     def unsaved(self) -> bool:
         """Whether there is something to save."""
-        return self.document != self._saved
+        return self.document != self._file.saved
 
     @property
     def work(self) -> Work:
@@ -102,10 +102,16 @@ class Session:
         Raises:
             DffError: it cannot be done, or not be rendered.
         """
+        self._change(do, self._file.keep)
+
+    def _change(
+        self, do: Callable[[EditStack], object], keep: Callable[[EditStack], object]
+    ) -> None:
         trial = EditStack.of_moments(self._stack.moments, self._stack.now)
         do(trial)
-        self._compile(trial)
-        self._autosave.save(trial)
+        edits = self._compiled(trial.document)
+        keep(trial)
+        self._become(trial, edits)
 
     def undo(self) -> None:
         """Take the last action back."""
@@ -168,37 +174,34 @@ class Session:
             raise DffError(f"there is no step {index + 1}")
         return self.document.steps[index]
 
-    def _compile(self, stack: EditStack) -> None:
-        document = stack.document
-        edits = self.scene.compile(document, self.folder, self.trusted, self._tell)
+    def _compiled(self, document: EditDocument) -> CompiledEdits:
+        self.kept.provide(document)
+        return self.scene.compile(document, self.folder, self.trusted, self._tell)
+
+    def _become(self, stack: EditStack, edits: CompiledEdits) -> None:
+        if self.brought is not None:
+            self.brought = followed(self.document.steps, self.brought, stack.document.steps)
         self._stack, self._edits = stack, edits
-        if self.brought is not None and self.brought >= len(document.steps):
-            self.brought = None
 
     # -- files
 
     def documents(self) -> list[str]:
         """Names of the documents in the folder."""
-        if not self.folder.is_dir():
-            return []
-        return sorted(
-            path.name
-            for path in self.folder.iterdir()
-            if path.suffix in DOCUMENT_SUFFIXES and not path.name.endswith(".autosave.json")
-        )
+        return documents_in(self.folder)
 
-    def save(self, name: str | None = None) -> Path:
+    def save(self, name: str | None = None, replace: bool = False) -> Path:
         """Write the document; from then on under this name.
 
+        Args:
+            name: of the file; None: as it is called now.
+            replace: write over another document, or over what another program wrote.
+
         Raises:
+            WouldReplaceError: it would, and nobody asked for that.
             DffError: it is no name of a document, or the file cannot be written.
         """
-        path = self._path if name is None else self._within(name)
-        save_document(self.document, path)
-        self._autosave.discard()
-        if path != self._path:
-            self._path, self._autosave = path, Autosave(path, self._tell)
-        self._saved = self.document
+        path = self.path if name is None else document_path(self.folder, name)
+        self._file.save(self.document, path, replace)
         return path
 
     def open(self, name: str) -> None:
@@ -207,12 +210,16 @@ class Session:
         Raises:
             DffError: it is not there, no document, or cannot be rendered.
         """
-        path = self._within(name)
-        document = load_document(path)
-        stack = EditStack(document)
-        self._compile(stack)
-        self._path, self._autosave, self._saved = path, Autosave(path, self._tell), document
+        path = document_path(self.folder, name)
+        if name not in self.documents():
+            raise DffError(f"there is no document {name} in {self.folder}")
+        file = WorkFile(path, self._tell)
+        edits = self._compiled(file.saved)
+        if self.unsaved:
+            self._tell(f"what was not saved of {self.path.name} is kept: open it to recover that")
         self.brought = None
+        self._file = file
+        self._become(EditStack(file.saved), edits)
 
     def add_file(self, name: str, content: bytes, folder: str = "") -> str:
         """Keep a file that was uploaded; see `dff.editor.uploads.keep_file`."""
@@ -225,28 +232,24 @@ class Session:
             Its name in the session's folder.
 
         Raises:
-            DffError: it is none.
+            DffError: it is none, or cannot be rendered; then it is not kept.
         """
-        check_document(name, content)
+        document = check_document(name, content)
+        self.kept.provide(document)
+        self.scene.compile(document, self.folder, self.trusted, lambda line: None)
         return keep_file(self.folder, name, content)
 
     def recoverable(self) -> EditStack | None:
-        """What an earlier run left unsaved of this document."""
-        return self._autosave.recover_history()
+        """What an earlier run left unsaved of this document, until somebody answers."""
+        return self._file.offer
 
     def recover(self, stack: EditStack) -> None:
-        """Go on with it."""
-        self._compile(stack)
-        self._autosave.save(stack)
+        """Go on with it; what was done meanwhile can be undone to."""
+        self._change(lambda present: present.go_on(stack), self._file.take_up)
 
     def forget_recoverable(self) -> None:
         """Throw it away."""
-        self._autosave.discard()
-
-    def _within(self, name: str) -> Path:
-        if Path(name).name != name or Path(name).suffix not in DOCUMENT_SUFFIXES:
-            raise DffError(f"a document is called NAME.yml or NAME.json, not {name[:60]!r}")
-        return self.folder / name
+        self._file.throw_away()
 
     # -- selecting
 
@@ -259,6 +262,20 @@ class Session:
         """Select what a question gave, without refinements."""
         self.choice = Choice.of(self.scene, asked)
         self.clicks, self.brought = (), None
+
+    def choose_picture(self, name: str, content: bytes, teacher: str | None = None) -> None:
+        """Select what looks like a picture that was uploaded.
+
+        Args:
+            name: as the picture was called where it came from.
+            content: its file.
+            teacher: whose features answer; None: those for pictures.
+
+        Raises:
+            DffError: it cannot be read or asked for; then it is not kept.
+        """
+        with kept_if_used(self.folder, name, content, PICTURES) as kept:
+            self.choose(ask_picture(self.scene, self.folder, kept, teacher))
 
     def click(
         self, spot: Spot, wanted: bool, alike: bool = False, teacher: str | None = None
@@ -302,11 +319,23 @@ class Session:
         self.choice = Choice.of(self.scene, choice.asked, refinement)
 
     def select_brought(self, index: int) -> None:
-        """Select what a step brought: its copies, what it moved or inserted."""
-        self._step(index)
+        """Select what a step brought: its copies, what it moved or inserted.
+
+        Raises:
+            DffError: there is no such step, or it brings nothing.
+        """
+        if not isinstance(self._step(index).operation, BRINGING):
+            raise DffError(
+                f"step {index + 1} brings nothing: transform, duplicate, insert and replace do"
+            )
         self.choice, self.clicks, self.brought = None, (), index
 
     def _chosen(self) -> Choice:
+        if self.brought is not None:
+            raise DffError(
+                f"what step {self.brought + 1} brought is selected for further steps alone: "
+                "it cannot be kept, refined or combined"
+            )
         if self.choice is None:
             raise DffError("nothing is selected: find, pick or frame something first")
         return self.choice
@@ -319,7 +348,7 @@ class Session:
         Returns:
             The name that it has now.
         """
-        return self.kept.keep(self._chosen().selection, name)
+        return self.kept.keep(self._chosen().selection, name, self._stack)
 
     def select_named(self, name: str) -> None:
         """Select what was kept."""
@@ -341,7 +370,7 @@ class Session:
 
     def drop_named(self, name: str) -> None:
         """Delete a kept selection, unless a step needs it."""
-        self.kept.drop(name, self.document)
+        self.kept.drop(name, self._stack)
 
     def place_of(self, index: int) -> tuple[float, float, float] | None:
         """Where the middle of what a step places is now; see `dff.editor.places`."""

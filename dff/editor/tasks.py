@@ -52,6 +52,11 @@ class Tasks:
         """Whether something is being done."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def doing(self) -> str:
+        """What is being done; empty: nothing."""
+        return self._label if self.busy else ""
+
     def start(self, label: str, work: Callable[[Callable[[float], None]], str]) -> None:
         """Begin.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from dff.editor.work_file import DOCUMENT_SUFFIXES
+from dff.edits.autosave import Autosave
+from dff.edits.document import EditDocument
 from dff.edits.storage import load_document
 from dff.errors import DffError
 from dff.files import atomic_write, plain_name
-
-DOCUMENT_SUFFIXES = (".yml", ".yaml", ".json")
 
 
 def keep_file(home: Path, name: str, content: bytes, folder: str = "") -> str:
@@ -27,28 +30,61 @@ def keep_file(home: Path, name: str, content: bytes, folder: str = "") -> str:
     Raises:
         DffError: it cannot be written.
     """
-    given = Path(name.replace("\\", "/").rsplit("/", 1)[-1])
-    stem, suffix = plain_name(given.stem) or "file", plain_name(given.suffix.lstrip("."))
-    place, number = Path(folder), 1
-    path = place / f"{stem}.{suffix}"
-    while (home / path).exists() and (home / path).read_bytes() != content:
-        number += 1
-        path = place / f"{stem}-{number}.{suffix}"
+    path = _place_for(home, name, content, folder)
     with atomic_write(home / path) as stream:
         stream.write(content)
     return path.as_posix()
 
 
-def check_document(name: str, content: bytes) -> None:
-    """Refuse what is no edit document.
+@contextmanager
+def kept_if_used(home: Path, name: str, content: bytes, folder: str = "") -> Iterator[str]:
+    """Keep a file as `keep_file` does, but for as long as what is done with it raises nothing."""
+    path = home / _place_for(home, name, content, folder)
+    new = not path.exists()
+    kept = keep_file(home, name, content, folder)
+    try:
+        yield kept
+    except BaseException:
+        if new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def check_document(name: str, content: bytes) -> EditDocument:
+    """The document that was uploaded.
 
     Raises:
-        DffError: its name or its content says so.
+        DffError: its name or its content says that it is none.
     """
-    suffix = Path(name).suffix.lower()
+    given = _last_part(name)
+    suffix = Path(given).suffix.lower()
     if suffix not in DOCUMENT_SUFFIXES:
-        raise DffError(f"{name[:60]!r} is no edit document: those end in .yml or .json")
+        raise DffError(f"{given[:60]!r} is no edit document: those end in .yml or .json")
     with tempfile.TemporaryDirectory() as place:
-        trial = Path(place) / f"document{suffix}"
+        # What is wrong with it is said with the name that people know.
+        stem = "".join(char if char.isprintable() else "_" for char in Path(given).stem[:50])
+        trial = Path(place) / f"{stem}{suffix}"
         trial.write_bytes(content)
-        load_document(trial)
+        return load_document(trial)
+
+
+def _place_for(home: Path, name: str, content: bytes, folder: str) -> Path:
+    """Where in the home an uploaded file is or would be, whatever else is there."""
+    given = Path(_last_part(name))
+    stem = plain_name(given.stem) or "file"
+    suffix = plain_name(given.suffix.lstrip(".")).lower()
+    place, number = Path(folder), 1
+    path = place / f"{stem}.{suffix}"
+    while _is_taken(home / path, content):
+        number += 1
+        path = place / f"{stem}-{number}.{suffix}"
+    return path
+
+
+def _is_taken(path: Path, content: bytes) -> bool:
+    """By another file, or by unsaved work on a document."""
+    return (path.exists() and path.read_bytes() != content) or Autosave(path).file.exists()
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rsplit("/", 1)[-1]

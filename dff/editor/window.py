@@ -11,10 +11,12 @@ import viser
 
 from dff.camera_paths import focus_point
 from dff.editor.asking import Asked, ask_frame, inside_rectangle, spot_at
+from dff.editor.frustums import Frustums
 from dff.editor.latest import Latest
 from dff.editor.lenses import Eye, eye_of
 from dff.editor.memory import FreedMemory
 from dff.editor.painting import Look, Painter, Work
+from dff.editor.preview import Preview
 from dff.query.shown import Spot
 from dff.seen_view import SeenView
 
@@ -46,16 +48,26 @@ class Window:
         self._freed = FreedMemory()
         self._pictures = Latest(self._paint, lambda line: editor.say(line, "error", client))
         self.painted = 0
+        self.preview = Preview(self.go_to, lambda: self.eye.position)
+        places = editor.session.scene.training_cameras.camera_to_worlds[:, :, 3]
+        spread = float((places - places.mean(dim=0)).norm(dim=1).median().clamp_min(0.05))
+        self._frustums = Frustums(
+            client.scene,
+            editor.session.scene.views("train"),
+            spread,
+            lambda eye: editor.do(lambda: self.look_from(eye), client),
+        )
 
     def begin(self) -> None:
         """Show the scene as one of its photos does."""
         self.jump(0)
         self.client.camera.on_update(lambda _camera: self.ask())
         self.ask()
-        self._editor.keep_panel.offer_recovery(self.client)
+        self._editor.recovery_panel.tell(self.client)
 
     def stop(self) -> None:
-        """Stop painting."""
+        """Stop flying and painting."""
+        self.preview.stop()
         self._pictures.stop()
 
     @property
@@ -68,8 +80,9 @@ class Window:
 
     def ask(self) -> None:
         """Paint what is now to be seen."""
-        session = self._editor.session
-        self._pictures.ask(_Order(self.eye, self._editor.look, session.work))
+        session, eye = self._editor.session, self.eye
+        self._frustums.show(self._editor.look_panel.cameras_shown, eye.position)
+        self._pictures.ask(_Order(eye, self._editor.look, session.work))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until the finest picture of what was asked for last is there."""
@@ -82,6 +95,7 @@ class Window:
 
     def look_from(self, eye: Eye) -> None:
         """Look from somewhere, and orbit around what lies as far as the middle of the scene."""
+        self.preview.stop()
         self.go_to(eye, self._target())
 
     def go_to(self, eye: Eye, target: Sequence[float] | None = None) -> None:

@@ -16,11 +16,13 @@ from typing import Any
 from dff.edits.document import EditDocument, EditStep
 from dff.edits.reading import read_data, readable
 from dff.edits.stack import EditStack, Moment
-from dff.edits.storage import load_document
+from dff.edits.storage import load_document, save_document
 from dff.errors import DffError
 from dff.files import atomic_write
 
 VERSION = 1
+# In the names of autosaves, and of no document.
+AUTOSAVED = ".autosave."
 # Of the history; what lies further back is not what one wants after a crash.
 MAX_MOMENTS = 100
 
@@ -40,7 +42,7 @@ class Autosave:
             report: told in one line what was put aside; by default on standard error.
         """
         self.path = Path(path)
-        self.file = self.path.with_name(self.path.name + ".autosave.json")
+        self.file = self.path.with_name(f"{self.path.name}{AUTOSAVED}json")
         self._report = report or (lambda message: print(message, file=sys.stderr))
         # What another run left is not written over before somebody was asked about it.
         self._settled = False
@@ -52,7 +54,7 @@ class Autosave:
             DffError: the file cannot be written.
         """
         if not self._settled and self.file.exists():
-            self._put_aside("old", "was left by an earlier run")
+            self._rename("old", "was left by an earlier run")
         stack = work if isinstance(work, EditStack) else EditStack(work)
         content = _packed(stack.moments, stack.now) or _packed((Moment(stack.document, ""),), 0)
         if content is None:
@@ -77,7 +79,7 @@ class Autosave:
         try:
             stack = _unpacked(read_data(self.file).data)
         except (DffError, LookupError, TypeError, ValueError):
-            self._put_aside("damaged", "is damaged")
+            self._rename("damaged", "is damaged")
             return None
         if stack.document == self._saved():
             self._settled = True
@@ -86,6 +88,21 @@ class Autosave:
             return None
         self._settled = True
         return stack
+
+    def put_aside(self, offered: EditDocument) -> Path:
+        """Keep what was recovered as a document beside this one, before anything takes its place.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            DffError: the file cannot be written.
+        """
+        number = 1
+        while (aside := self.path.with_stem(f"{self.path.stem}-unsaved-{number}")).exists():
+            number += 1
+        save_document(offered, aside)
+        return aside
 
     def discard(self) -> None:
         """Forget what was kept."""
@@ -102,7 +119,7 @@ class Autosave:
         except DffError:
             return EditDocument()
 
-    def _put_aside(self, why: str, what: str) -> None:
+    def _rename(self, why: str, what: str) -> None:
         number = 1
         while (aside := self.file.with_suffix(f".{why}-{number}.json")).exists():
             number += 1

@@ -61,7 +61,8 @@ def trusted_file(folder: Path | None, name: str, trusted: Sequence[Path]) -> Pat
     if not any(path.is_relative_to(_resolved(place, str(place))) for place in trusted):
         raise DffError(
             f"the document names the scene {name!r}, and loading a scene can run code: "
-            f"if you trust it, add --trust {printable(shlex.quote(str(path.parent)))}"
+            f"if you trust it, add --trust {printable(shlex.quote(str(path.parent)))} to the "
+            "command and start it again"
         )
     return _plain_file(path, name)
 

@@ -6,7 +6,7 @@ steps with the others; nothing of the scene is in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -111,6 +111,7 @@ class EditStack:
         order = [old for old in range(len(self.document.steps)) if old != index]
         order.insert(to, index)
         places = {old: new for new, old in enumerate(order)}
+        self._check_order(places)
         steps = [self.document.steps[old] for old in order]
         return self._do(renumbered(steps, places), f"move {_called(step, index)}")
 
@@ -150,6 +151,17 @@ class EditStack:
         amends = amend and self.undoable == action and self.redoable is None
         return self._do(self._with(index, step), action, amends)
 
+    def go_on(self, later: EditStack) -> EditDocument:
+        """Let another history follow the present moment: all of both can be undone to."""
+        first, *others = later.moments
+        before = [moment.document for moment in self._moments[: self._now + 1]]
+        # Where both began alike, the beginning is there once.
+        if first.document not in (before if later.now else before[-1:]):
+            others = [Moment(first.document, "recover unsaved work"), *others]
+        self._moments[self._now + 1 :] = others
+        self._now += later.now + len(others) - len(later.moments) + 1
+        return self.document
+
     def undo(self) -> EditDocument:
         """Take the last action back."""
         if self.undoable is None:
@@ -170,6 +182,25 @@ class EditStack:
             raise DffError(f"there is no step {index + 1}: there are {len(steps)}")
         return steps[index]
 
+    def _check_order(self, places: Mapping[int, int]) -> None:
+        """Refuse an order in which a step comes before one that it means, or could mean two.
+
+        Args:
+            places: new index of every step.
+        """
+        steps = self.document.steps
+        for index, step in enumerate(steps):
+            meant = referred(steps, index)
+            if meant is None:
+                continue
+            selects = f"{_called(step, index)} selects what {_called(steps[meant], meant)} brought"
+            if places[meant] > places[index]:
+                raise DffError(f"{selects}: it has to stay after it")
+            name = getattr(step.selection, "step", None)
+            for other, each in enumerate(steps):
+                if other != meant and each.name == name and places[other] < places[index]:
+                    raise DffError(f"{selects}, and step {other + 1} has that name too: rename one")
+
     def _with(self, index: int, step: EditStep) -> tuple[EditStep, ...]:
         steps = self.document.steps
         return (*steps[:index], step, *steps[index + 1 :])
@@ -183,6 +214,27 @@ class EditStack:
         self._moments[self._now + (not amends) :] = [Moment(document, action)]
         self._now = len(self._moments) - 1
         return document
+
+
+def followed(before: Sequence[EditStep], index: int, after: Sequence[EditStep]) -> int | None:
+    """Where a step is after an action: steps that move or change share a part with what they were.
+
+    Args:
+        before: all steps before the action, or before several in which nobody looked.
+        index: of the step among them.
+        after: all steps now.
+
+    Returns:
+        Its index now; None where it is gone, or where that cannot be told.
+    """
+    step, there = before[index], after[index] if index < len(after) else None
+    if there is not None and there.operation is step.operation:
+        return index
+    for place, other in enumerate(after):
+        if other.operation is step.operation:
+            return place
+    changed = there is not None and there.selection is step.selection
+    return index if changed and len(after) == len(before) else None
 
 
 def _called(step: EditStep, index: int) -> str:

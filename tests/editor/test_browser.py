@@ -27,6 +27,7 @@ from browsing import (  # noqa: E402
 )
 
 from dff.editor.app import Editor  # noqa: E402
+from dff.editor.gizmo import SCALE_LENGTH  # noqa: E402
 from dff.editor.lenses import eye_of  # noqa: E402
 from dff.editor.session import Session  # noqa: E402
 from dff.edits.operations import Delete, Transform  # noqa: E402
@@ -234,6 +235,24 @@ def test_the_handles_move_what_is_worked_on(person, editor):
     assert operation.rotate == pytest.approx((0.0, 0.0, 0.0), abs=0.01)
     moved = np.array(session.place_of(0)) - middle
     assert moved == pytest.approx(np.array(operation.translate), abs=1e-3)
+    person.press("Undo")
+    person.until(lambda: session.document.steps[0].operation == Transform(), "one action")
+
+
+def test_an_arrow_beside_the_handles_scales(person, editor):
+    session = editor.session
+    look_from(person, BESIDE)
+    selected(person, "red")
+    apply(person, "transform", 1)
+    eye, hold = person.window.eye, editor.gizmo._hold
+    length = SCALE_LENGTH * editor.gizmo._size()
+    grip = hold.scaler + 0.7 * length * hold.outward
+    person.drag(projected(eye, grip), projected(eye, grip + 0.5 * hold.reach * hold.outward))
+    person.until(lambda: abs(session.document.steps[0].operation.scale - 1.5) < 0.1, "a scale")
+    person.idle()
+    person.shoot("scaled")
+    operation = session.document.steps[0].operation
+    assert operation == Transform(scale=operation.scale)
     person.press("Undo")
     person.until(lambda: session.document.steps[0].operation == Transform(), "one action")
 

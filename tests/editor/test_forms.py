@@ -12,6 +12,13 @@ from dff.edits.selections import FileSelection
 from dff.errors import DffError
 
 KEPT = {"apple": "selections/apple.npz"}
+# What some operations cannot do without.
+GIVEN = {
+    "insert": {"scene": "x/config.yml"},
+    "replace": {"by": {"file": "selections/apple.npz"}},
+    "recolour: tint": {"color": (1.0, 0.0, 0.0)},
+    "recolour: set": {"color": (1.0, 0.0, 0.0)},
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def test_all_operations_have_one_but_repainting_which_is_trained():
 def test_what_a_form_begins_with_is_an_operation(gui, name):
     form = a_form(gui, name)
     if kinds()[name] is Insert:
-        with pytest.raises(DffError, match="scene"):
+        with pytest.raises(DffError, match="say which scene"):
             form.operation()
         form._fields["scene"].write("other/config.yml")
     operation = form.operation()
@@ -54,6 +61,8 @@ def test_what_a_form_begins_with_is_an_operation(gui, name):
         {"type": "duplicate", "count": 3, "translate": (0.1, 0.0, 0.0), "pivot": "base"},
         {"type": "insert", "scene": "x/config.yml", "at": (0.0, 0.5, 0.0)},
         {"type": "replace", "by": {"file": "selections/apple.npz"}, "pivot": "center"},
+        {"type": "replace", "scene": "x/config.yml", "by": {"text": ["red"], "softness": 0.2}},
+        {"type": "replace", "by": {"click": ["0.1,0.2,0.3"]}},
         {"type": "background", "color": None},
         {"type": "background", "color": (1.0, 0.0, 0.2)},
         {"type": "recolor", "function": "hue", "degrees": -90.0},
@@ -90,9 +99,93 @@ def test_replacing_needs_a_kept_selection(gui):
     assert form.operation().by == FileSelection(file="selections/apple.npz")
 
 
+def test_what_was_put_there_before_is_forgotten(gui):
+    kept = dict(KEPT)
+    form = Form(gui, Replace, lambda: kept, lambda event: None)
+    before = form.operation()
+    form.show(before)
+    kept["apple"] = "selections/other.npz"
+    assert form.operation() == before
+    form.forget()
+    assert form.operation().by == FileSelection(file="selections/other.npz")
+
+
+def test_a_name_means_the_file_that_it_has_when_a_step_is_made(gui):
+    kept = dict(KEPT)
+    form = Form(gui, Replace, lambda: kept, lambda event: None)
+    said = form.said()
+    kept["apple"] = "selections/other.npz"
+    assert form.operation(said).by == FileSelection(file="selections/other.npz")
+
+
 def test_only_the_form_that_is_chosen_is_seen(gui):
     form = a_form(gui, "delete")
     form.visible = False
     assert not form.visible
     assert Background().color is None
     assert Curves(all=((0.0, 0.0), (1.0, 1.0))).smooth
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_sliders_reach_nothing_that_would_be_refused(gui, name):
+    form = a_form(gui, name)
+    for field in set(form._fields) & {"factor", "scale", "gain", "strength", "count", "degrees"}:
+        (slider,) = form._fields[field].handles
+        for end in (slider.min, slider.max):
+            model = kinds()[name]
+            assert end == pytest.approx(
+                getattr(model.model_validate({**GIVEN.get(name, {}), field: end}), field)
+            )
+
+
+def test_a_full_slider_of_opacity_changes_nothing(gui):
+    (slider,) = a_form(gui, "opacity")._fields["factor"].handles
+    assert (slider.min, slider.max) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "hidden"),
+    [
+        ("transform", "pivot", "center", [False, True]),
+        ("transform", "pivot", (0.0, 0.0, 1.0), [False, False]),
+        ("insert", "at", None, [False, True]),
+        ("insert", "at", (0.0, 0.0, 1.0), [False, False]),
+        ("background", "color", None, [False, True]),
+        ("background", "color", (1.0, 0.0, 0.0), [False, False]),
+        ("replace", "scene", None, [False]),
+    ],
+)
+def test_only_fields_that_do_something_are_seen(gui, name, field, value, hidden):
+    form = a_form(gui, name)
+    form._fields[field].write(value)
+    form._hide_idle()
+    handles = form._fields[field].handles
+    assert [not handle.visible for handle in handles] == hidden
+    form.visible = False
+    assert not any(handle.visible for handle in handles)
+    form.visible = True
+    assert [not handle.visible for handle in handles] == hidden
+
+
+def test_what_a_person_switches_on_shows_its_field(gui):
+    form = a_form(gui, "background")
+    clear, colour = form._fields["color"].handles
+    clear.value = False  # which viser before 1.0 tells from another thread
+    form._hide_idle()
+    assert colour.visible
+    assert form.operation().color == (1.0, 1.0, 1.0)
+
+
+def test_something_of_another_scene_is_put_there_by_words(gui):
+    form = a_form(gui, "replace")
+    kept, words = form._fields["by"].handles
+    assert (kept.visible, words.visible) == (True, False)
+    form._fields["scene"].write("other/config.yml")
+    form._hide_idle()
+    assert (kept.visible, words.visible) == (False, True)
+    with pytest.raises(DffError, match="say in words"):
+        form.operation()
+    words.value = "cup, saucer"
+    operation = form.operation()
+    assert operation.scene == "other/config.yml"
+    assert operation.by.text == ("cup", "saucer")

@@ -71,6 +71,25 @@ def test_actions_are_done_in_the_order_in_which_they_were_asked_for():
     assert "ZeroDivisionError" in said[0]
 
 
+def test_an_action_that_takes_long_says_so_until_it_is_done():
+    told, busy = [], threading.Event()
+
+    def tell(long: bool) -> None:
+        told.append(long)
+        busy.set()
+
+    actions = InOrder(pytest.fail, tell, long=0.0)
+    actions.do(lambda: busy.wait(PATIENCE))
+    actions.wait()
+    assert told == [True, False]
+    actions.stop()
+    actions = InOrder(pytest.fail, told.append, long=PATIENCE)
+    actions.do(lambda: None)
+    actions.wait()
+    actions.stop()
+    assert told == [True, False]
+
+
 def test_long_work_tells_how_far_it_is_and_is_alone():
     progress, ended, go_on = [], [], threading.Event()
     tasks = Tasks(progress.append, lambda line, wrong: ended.append((line, wrong)))

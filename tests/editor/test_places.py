@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dff.document_sources import as_source
 from dff.editor.asking import ask_text
+from dff.editor.places import placing_of
 from dff.editor.session import Session
 from dff.edits.operations import Transform
 from dff.query.text import TextQuery
@@ -46,3 +48,20 @@ def test_handles_stay_where_they_are_while_a_thing_is_turned(session, everything
     assert session.place_of(index) == middle
     session.update(index, Transform(rotate=(10.0, 20.0, 70.0), scale=0.8))
     assert session.place_of(index) == middle
+
+
+@pytest.mark.parametrize("pivot", ["center", "base", (0.1, 0.2, -0.3)])
+def test_what_stays_is_where_it_was_however_a_thing_is_scaled(session, pivot):
+    index = session.apply(Transform(translate=(0.0, 0.1, 0.0), pivot=pivot))
+    found = []
+    for scale in (1.0, 0.5, 2.0):
+        operation = Transform(translate=(0.0, 0.1, 0.0), pivot=pivot, scale=scale)
+        session.update(index, operation)
+        source = as_source(session.scene, session.folder)
+        placing = placing_of(source, session.document.steps, session.work.edits, index)
+        assert placing is not None
+        found.append((*placing.stays(operation), placing.reach(operation)))
+    assert found[1] == pytest.approx(found[0], abs=1e-5)
+    assert found[2] == pytest.approx(found[0], abs=1e-5)
+    if isinstance(pivot, tuple):
+        assert found[0][:3] == pytest.approx((0.1, 0.3, -0.3), abs=1e-5)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dff.edits import Autosave, Delete, EditDocument, EditStack, EditStep, TextSelection
-from dff.edits.storage import save_document
+from dff.edits.storage import load_document, save_document
 from dff.errors import DffError
 
 
@@ -80,6 +80,13 @@ def test_recovered_work_is_written_on(tmp_path):
     assert again.recover() == document("first")
     again.save(document("first", "second"))
     assert [p.name for p in tmp_path.iterdir()] == [again.file.name]
+
+
+def test_what_was_recovered_can_be_put_aside_as_a_document(tmp_path):
+    autosave = Autosave(tmp_path / "edits.yml")
+    asides = [autosave.put_aside(document(word)) for word in ("first", "second")]
+    assert [aside.name for aside in asides] == ["edits-unsaved-1.yml", "edits-unsaved-2.yml"]
+    assert [load_document(aside) for aside in asides] == [document("first"), document("second")]
 
 
 def test_a_history_that_is_too_long_to_be_read_again_is_left_out(tmp_path):

@@ -101,6 +101,7 @@ def test_scenes_are_read_from_trusted_folders_alone(folder, tmp_path):
     said = refusal(trusted_file, folder, "../runs/a b/config.yml", ())
     assert f"add --trust '{run}'" in said
     assert "can run code" in said
+    assert said.endswith("to the command and start it again")
     # Lying in the document's own folder makes nothing harmless.
     assert "--trust" in refusal(trusted_file, folder, "config.yml", ())
     assert "--trust" in refusal(trusted_file, folder, "config.yml", [run])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dff.edits import Delete, EditDocument, EditStack, EditStep, Opacity, TextSelection
 from dff.edits.operations import Transform
 from dff.edits.selections import MovedSelection
+from dff.edits.stack import followed
 from dff.errors import DffError
 
 ACTIONS = ["push", "insert", "remove", "move", "toggle", "update", "rename", "undo", "redo"]
@@ -157,6 +158,86 @@ def test_a_dragged_slider_is_one_action():
 MOVED = Transform(translate=(1.0, 0.0, 0.0))
 
 
+class TestFollowing:
+    """Where a step is after an action."""
+
+    @pytest.mark.parametrize(
+        ("action", "places"),
+        [
+            (lambda stack: stack.remove(0), [None, 0, 1]),
+            (lambda stack: stack.insert(1, step("d")), [0, 2, 3]),
+            (lambda stack: stack.move(0, 2), [2, 0, 1]),
+            (lambda stack: stack.move(1, 0), [1, 0, 2]),
+            (lambda stack: stack.toggle(1), [0, 1, 2]),
+            (lambda stack: stack.rename(1, "e"), [0, 1, 2]),
+        ],
+    )
+    def test_it_is_found_and_found_again_after_undo(self, action, places):
+        stack = stack_of(step("a"), step("b", MOVED), step("c", step=2))
+        before = stack.document.steps
+        action(stack)
+        after = stack.document.steps
+        assert [followed(before, index, after) for index in range(3)] == places
+        stack.undo()
+        again = stack.document.steps
+        kept = [(old, new) for old, new in enumerate(places) if new is not None]
+        assert [followed(after, new, again) for _, new in kept] == [old for old, _ in kept]
+
+    def test_one_that_changes_stays_and_another_one_in_its_place_is_none(self):
+        stack = stack_of(step("a"))
+        before = stack.document.steps
+        changed = before[0].model_copy(update={"operation": Opacity(factor=0.5)})
+        stack.update(0, changed)
+        assert followed(before, 0, stack.document.steps) == 0
+        # As steps that are done to one selection are.
+        stack.push(changed.model_copy(update={"operation": Opacity(factor=0.1)}))
+        both = stack.document.steps
+        stack.undo()
+        assert followed(both, 1, stack.document.steps) is None
+        assert followed(both, 0, stack.document.steps) == 0
+        assert followed(both, 1, both[:1] + stack_of(step("z")).document.steps) is None
+
+
+class TestGoingOn:
+    """Another history follows the present moment."""
+
+    def test_all_of_both_can_be_undone_to(self):
+        later, stack = stack_of(step("a")), stack_of(step("a"))
+        later.push(step("b"))
+        later.push(step("c"))
+        later.undo()
+        stack.push(step("d"))
+        stack.go_on(later)
+        assert [each.name for each in stack.document.steps] == ["a", "b"]
+        assert [each.name for each in stack.redo().steps] == ["a", "b", "c"]
+        names = [[each.name for each in stack.undo().steps] for _ in range(3)]
+        assert names == [["a", "b"], ["a", "d"], ["a"]]
+        assert stack.undoable is None
+
+    def test_another_beginning_can_be_undone_to(self):
+        later, stack = stack_of(step("a")), stack_of(step("x"))
+        later.push(step("b"))
+        stack.go_on(later)
+        names = [[each.name for each in stack.undo().steps] for _ in range(2)]
+        assert names == [["a"], ["x"]]
+
+    def test_what_it_stands_at_is_what_is_now(self):
+        later, stack = stack_of(step("a")), stack_of(step("a"))
+        later.push(step("b"))
+        later.undo()
+        stack.push(step("d"))
+        assert [each.name for each in stack.go_on(later).steps] == ["a"]
+        assert [each.name for each in stack.redo().steps] == ["a", "b"]
+
+    def test_it_is_the_same_history_where_nothing_was_done(self):
+        later, stack = stack_of(step("a")), stack_of(step("a"))
+        later.push(step("b"))
+        later.push(step("c"))
+        later.undo()
+        stack.go_on(later)
+        assert (stack.moments, stack.now) == (later.moments, later.now)
+
+
 class TestReferences:
     """Steps that select what another one brought keep meaning that one."""
 
@@ -209,11 +290,27 @@ class TestReferences:
             assert found == {name: meant[name] for name in found}
             assert {n for n in meant if n in [each.name for each in steps]} == set(found)
 
+    @pytest.mark.parametrize(("index", "to"), [(2, 0), (1, 2)])
+    def test_a_name_that_would_mean_two_steps_is_refused(self, index, to):
+        stack = stack_of(step("a", MOVED), step("c", step="a"), step("a", MOVED))
+        before = stack.document
+        with pytest.raises(DffError) as caught:
+            stack.move(index, to)
+        assert str(caught.value) == (
+            "step 2 ('c') selects what step 1 ('a') brought, and step 3 has that name too: "
+            "rename one"
+        )
+        assert stack.document is before
+
     @pytest.mark.parametrize(
         ("wrong", "says"),
         [
             (lambda stack: stack.remove(1), "step 3 ('c') selects what step 2 ('b') brought"),
-            (lambda stack: stack.move(1, 2), "step 2 ('c'): selection.step: step 3 comes later"),
+            (
+                lambda stack: stack.move(1, 2),
+                "step 3 ('c') selects what step 2 ('b') brought: it has to stay after it",
+            ),
+            (lambda stack: stack.move(2, 0), "step 3 ('c') selects what step 2 ('b') brought"),
             (lambda stack: stack.update(1, step()), "step 3 ('c'): selection.step: step 2 brings"),
             (lambda stack: stack.push(step(step="x")), "no earlier step is called 'x'"),
             (lambda stack: stack.toggle(3), "there is no step 4: there are 3"),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from dff.editor.asking import TEXT_SOFTNESS
 from dff.editor.elements import put
 from dff.editor.forms import Form, kind_of, kinds
+from dff.editor.opening import opens_first
 from dff.editor.panels.repaint import RepaintPanel
 from dff.edits.document import EditStep
-from dff.edits.operations import Insert
-from dff.edits.selections import TextSelection
+from dff.edits.operations import Insert, Operation
+from dff.edits.selections import MovedSelection, TextSelection
 from dff.errors import DffError
 from dff.query.text import split_phrases
 
@@ -45,25 +46,30 @@ class EditPanel:
         self._now = gui.add_markdown("")
         self._done = gui.add_button("Done with this step", visible=False)
         editor.on_change(self._which, self._choose)
-        editor.on_click(self._apply, self._do)
+        editor.on_press(self._apply, self._wishes, lambda wishes, client: self._do(*wishes, client))
         editor.on_click(self._done, lambda: editor.steps_panel.work_on(None))
         with gui.add_folder("Repaint by text", expand_by_default=False):
             self._repaint = RepaintPanel(editor)
         self._show_form(FIRST)
+        # What a step did when the form was set to it or read last.
+        self._known: Operation | None = None
 
     def refresh(self) -> None:
         """Show which step is worked on."""
+        step = self._editor.steps_panel.current
         for form in self._forms.values():
             form.refresh()
-        step = self._editor.steps_panel.current
-        text = "" if step is None else f"Changing **step {step + 1}**"
-        put(self._now, content=text)
+            if step is None:
+                form.forget()
+        if step is not None and self._operation_of(step) != self._known:
+            self.show(step)
+        put(self._now, content="" if step is None else self._named(step))
         put(self._done, visible=step is not None)
         put(self._apply, label="Apply to the selection" if step is None else "Apply as a new step")
 
     def show(self, index: int) -> None:
         """Set the form to what a step does."""
-        operation = self._editor.session.document.steps[index].operation
+        self._known = operation = self._operation_of(index)
         kind = kind_of(operation)
         if kind is None:
             return
@@ -71,6 +77,14 @@ class EditPanel:
             self._which.value = kind
             self._show_form(kind)
         self._forms[kind].show(operation)
+
+    def _operation_of(self, index: int) -> Operation:
+        return self._editor.session.document.steps[index].operation
+
+    def _named(self, index: int) -> str:
+        if kind_of(self._operation_of(index)) is None:
+            return f"**Step {index + 1}** was trained: it has nothing to change here"
+        return f"Changing **step {index + 1}**"
 
     def _choose(self, name: str) -> None:
         self._editor.steps_panel.work_on(None)
@@ -84,19 +98,32 @@ class EditPanel:
     def _kept(self) -> dict[str, str]:
         return self._editor.session.kept.files
 
-    def _do(self) -> None:
-        session = self._editor.session
-        operation = self._forms[self._which.value].operation()
+    def _wishes(self) -> tuple[Form, dict[str, Any], tuple[str, ...]]:
+        form = self._forms[self._which.value]
+        return form, form.said(), split_phrases(self._words.value)
+
+    def _do(self, form: Form, said: dict[str, Any], words: tuple[str, ...], client: Any) -> None:
+        operation = form.operation(said)
         if isinstance(operation, Insert):
-            words = split_phrases(self._words.value)
             if not words:
                 raise DffError("say in words what of the other scene is to be inserted")
             selection = TextSelection(text=words, softness=TEXT_SOFTNESS)
-            step = EditStep(selection=selection, operation=operation)
-            session.change(lambda stack: stack.push(step))
-            index = len(session.document.steps) - 1
         else:
-            index = session.apply(operation)
+            selection = self._editor.session.described()
+        step = EditStep(selection=selection, operation=operation)
+        document = self._editor.session.document
+
+        def push() -> None:
+            moved = document is not self._editor.session.document
+            if moved and isinstance(selection, MovedSelection):
+                raise DffError("the steps were changed meanwhile: press Apply again")
+            self._push(step)
+
+        if not opens_first(self._editor, step, client, push):
+            push()
+
+    def _push(self, step: EditStep) -> None:
+        index = self._editor.session.apply_to(step.selection, step.operation, step.name)
         self._editor.show_result()
         self._editor.steps_panel.work_on(index)
 
@@ -109,10 +136,21 @@ class EditPanel:
             index = self._editor.steps_panel.current
             if index is None:
                 return
-            session = self._editor.session
-            operation = self._forms[self._which.value].operation()
-            before = session.document.steps[index].operation
-            if type(operation) is type(before) and operation != before:
-                session.update(index, operation, amend=True)
+            session, form = self._editor.session, self._forms[self._which.value]
+            step = session.document.steps[index]
+            before = step.operation
+            if type(before) is not form.kind:
+                return
+            try:
+                operation = form.operation()
+                if operation != before:
+                    changed = step.model_copy(update={"operation": operation})
+                    if opens_first(self._editor, changed, event.client, follow):
+                        return
+                    session.update(index, operation, amend=True)
+                self._known = operation
+            except DffError:
+                form.show(before, typed=False)
+                raise
 
         self._editor.do(follow, event.client)

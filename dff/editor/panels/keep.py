@@ -1,11 +1,13 @@
-"""Keeping work: documents, recovery, exports."""
+"""Keeping work: documents and exports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from dff.editor.elements import NOTHING, offer, put
+from dff.editor.elements import NOTHING, offer
+from dff.editor.work_file import WouldReplaceError
+from dff.edits.document import EditDocument
 from dff.errors import DffError
 from dff.export.exporting import ExportOptions, Format, export_scene
 from dff.files import plain_name
@@ -34,18 +36,16 @@ class KeepPanel:
         self._open = gui.add_button("Open it")
         self._download = gui.add_button("Download")
         self._upload = gui.add_upload_button("Upload...", mime_type=".yml,.yaml,.json")
-        editor.on_click(self._save, self._save_it)
-        editor.on_click(self._open, self._open_it)
+        editor.on_press(
+            self._save,
+            lambda: _document_name(self._name.value),
+            lambda name, _: self.save(name),
+        )
+        editor.on_press(self._open, lambda: self._which.value, lambda name, _: self._open_it(name))
         self._download.on_click(
             lambda event: editor.do(lambda: self._send(event.client), event.client)
         )
         self._upload.on_upload(self._uploaded)
-        with gui.add_folder("Unsaved work was found", visible=False) as self._found:
-            gui.add_markdown("An earlier run ended with unsaved work on this document.")
-            self._recover = gui.add_button("Recover it", color="green")
-            self._forget = gui.add_button("Throw it away", color="red")
-        editor.on_click(self._recover, self._recover_it)
-        editor.on_click(self._forget, self._forget_it)
         with gui.add_folder("Export the edited scene"):
             self._format = gui.add_dropdown("As", get_args(Format), initial_value="points")
             self._finely = gui.add_slider(
@@ -55,36 +55,41 @@ class KeepPanel:
         self._export.on_click(
             lambda event: editor.do(lambda: self._export_it(event.client), event.client)
         )
-        self._recoverable = session.recoverable()
+        # A document that was not written over when that was asked for first.
+        self._refused: str | None = None
 
     def refresh(self) -> None:
         """Show what is there."""
         offer(self._which, self._editor.session.documents())
-        put(self._found, visible=self._recoverable is not None)
 
-    def offer_recovery(self, client: Any) -> None:
-        """Say to who opens the editor that there is something to be recovered."""
-        if self._recoverable is not None:
-            self._editor.say(
-                "unsaved work of an earlier run was found: see the tab Keep", "notice", client
-            )
+    def save(self, name: str | None = None) -> None:
+        """Save; over something else only when that is asked for twice.
 
-    def _save_it(self) -> None:
-        path = self._editor.session.save(_document_name(self._name.value))
-        self._recoverable = None
+        Args:
+            name: of the document; None: as it is called now.
+
+        Raises:
+            DffError: it cannot be saved, or has to be asked for again.
+        """
+        session = self._editor.session
+        name = name or session.path.name
+        replace, self._refused = name == self._refused, None
+        try:
+            path = session.save(name, replace)
+        except WouldReplaceError:
+            self._refused = name
+            raise
         self._editor.say(f"saved as {path}", "done")
 
-    def _open_it(self) -> None:
-        if self._which.value == NOTHING:
+    def _open_it(self, name: str) -> None:
+        if name == NOTHING:
             raise DffError("there is no document yet: save one")
-        self._opened(self._which.value)
+        self._opened(name)
 
     def _opened(self, name: str) -> None:
-        session = self._editor.session
-        session.open(name)
+        self._editor.session.open(name)
         self._name.value = name
-        self._recoverable = session.recoverable()
-        self._editor.steps_panel.work_on(None)
+        self._refused = None
 
     def _send(self, client: Any) -> None:
         from dff.edits.storage import document_text
@@ -92,9 +97,9 @@ class KeepPanel:
         session = self._editor.session
         content = document_text(session.document, session.path).encode()
         self._editor.send(client, session.path.name, content)
-        if any(hasattr(step.selection, "file") for step in session.document.steps):
+        if names_files(session.document):
             self._editor.say(
-                f"it names selections in {session.folder}: take that folder along",
+                f"it names files in {session.folder}: take that folder along",
                 "notice",
                 client,
             )
@@ -109,15 +114,6 @@ class KeepPanel:
             self._opened(name)
 
         self._editor.do(take, event.client)
-
-    def _recover_it(self) -> None:
-        if self._recoverable is not None:
-            self._editor.session.recover(self._recoverable)
-            self._recoverable = None
-
-    def _forget_it(self) -> None:
-        self._editor.session.forget_recoverable()
-        self._recoverable = None
 
     def _export_it(self, client: Any) -> None:
         session = self._editor.session
@@ -135,6 +131,12 @@ class KeepPanel:
             return said
 
         self._editor.tasks.start(f"Exporting {path.name}", work)
+
+
+def names_files(document: EditDocument) -> bool:
+    """Whether a document needs more than itself: selections, pictures, repaintings."""
+    text = document.model_dump_json(exclude_none=True)
+    return '"file":' in text or '"patch":' in text
 
 
 def _document_name(text: str) -> str:

@@ -29,16 +29,22 @@ class KeptPanel:
         self._colour = gui.add_rgb("Its colour", initial_value=(255, 255, 255))
         self._drop = gui.add_button("Delete it", color="red")
         session = editor.session
-        editor.on_click(self._keep, lambda: self._take(session.keep(self._name.value)))
-        editor.on_click(self._select, self._choose)
-        self._how.on_click(
-            lambda event: editor.do(
-                lambda: session.combine(self._which.value, self._how.value), event.client
-            )
+
+        def chosen() -> str:
+            return self._which.value
+
+        editor.on_press(
+            self._keep, lambda: self._name.value, lambda name, _: self._take(session.keep(name))
         )
-        editor.on_change(self._shown, lambda value: session.kept.show(self._which.value, value))
-        editor.on_change(self._colour, self._recolour)
-        editor.on_click(self._drop, lambda: session.drop_named(self._which.value))
+        editor.on_press(self._select, chosen, lambda name, _: self._choose(name))
+        editor.on_press(
+            self._how,
+            lambda: (chosen(), self._how.value),
+            lambda how, _: session.combine(*how),
+        )
+        editor.on_change(self._shown, self._show, lambda: (chosen(),))
+        editor.on_change(self._colour, self._recolour, lambda: (chosen(),))
+        editor.on_press(self._drop, chosen, lambda name, _: session.drop_named(name))
         editor.on_change(self._which, lambda value: None)
 
     def refresh(self) -> None:
@@ -58,12 +64,16 @@ class KeptPanel:
         self.refresh()
         self._which.value = name
 
-    def _choose(self) -> None:
-        self._editor.session.select_named(self._which.value)
+    def _choose(self, name: str) -> None:
+        self._editor.session.select_named(name)
         self._editor.show_selection()
 
-    def _recolour(self, value: tuple[int, int, int]) -> None:
+    def _show(self, shown: bool, name: str) -> None:
+        self._editor.session.kept.show(name, shown)
+        if shown:
+            self._editor.show_selection()
+
+    def _recolour(self, value: tuple[int, int, int], name: str) -> None:
         red, green, blue = (each / 255 for each in value)
-        name = self._which.value
-        session = self._editor.session
-        session.kept.show(name, session.kept.named[name].shown, (red, green, blue))
+        kept = self._editor.session.kept
+        kept.show(name, name in kept.named and kept.named[name].shown, (red, green, blue))

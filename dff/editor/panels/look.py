@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from dff.camera_paths import rescaled
 from dff.editor.elements import put
 from dff.editor.lenses import eye_of
 from dff.editor.painting import OUTPUTS
@@ -15,7 +12,6 @@ if TYPE_CHECKING:
     from dff.editor.app import Editor
 
 SIZES = ("240", "360", "480", "720", "1080")
-MOST_FRUSTUMS = 200
 
 
 class LookPanel:
@@ -29,6 +25,9 @@ class LookPanel:
         self._editor = editor
         gui: Any = editor.server.gui
         self._output = gui.add_dropdown("Show", OUTPUTS, initial_value="colour")
+        self._nothing = gui.add_markdown(
+            "Nothing is selected, so this looks like colour.", visible=False
+        )
         self._compare = gui.add_checkbox("Before | after", initial_value=False)
         self._split = gui.add_slider(
             "Split", min=0.0, max=1.0, step=0.01, initial_value=0.5, visible=False
@@ -44,13 +43,20 @@ class LookPanel:
         self._shown = gui.add_checkbox("Show cameras", initial_value=False)
         self._photo.on_update(self._jump)
         self._go.on_click(self._jump)
-        editor.on_change(self._shown, self._show_cameras)
-        self._frustums: list[Any] = []
+        # Each window shows those that do not stand in its way: see `dff.editor.frustums`.
+        editor.on_change(self._shown, lambda _value: None)
+
+    @property
+    def cameras_shown(self) -> bool:
+        """Whether the cameras of the capture are shown."""
+        return bool(self._shown.value)
 
     def refresh(self) -> None:
         """Show how the scene is looked at now."""
-        look = self._editor.look
+        look, work = self._editor.look, self._editor.session.work
         put(self._output, value=look.output)
+        seen = work.selection is not None or (look.output == "selection" and bool(work.tinted))
+        put(self._nothing, visible=look.output in ("heatmap", "selection") and not seen)
         put(self._split, visible=look.compare)
 
     def _jump(self, event: Any) -> None:
@@ -63,32 +69,3 @@ class LookPanel:
             self._editor.window_of(event.client).look_from(eye)
 
         self._editor.do(go, event.client)
-
-    def _show_cameras(self, shown: bool) -> None:
-        for handle in self._frustums:
-            handle.remove()
-        self._frustums = []
-        if not shown:
-            return
-        cameras = self._editor.session.scene.training_cameras
-        places = cameras.camera_to_worlds[:, :, 3]
-        size = 0.05 * float((places - places.mean(dim=0)).norm(dim=1).median().clamp_min(0.05))
-        step = max(1, len(self._views) // MOST_FRUSTUMS)
-        scene: Any = self._editor.server.scene
-        for number in torch.arange(0, len(self._views), step).tolist():
-            view = self._views[number]
-            eye = eye_of(rescaled(view.camera, 1.0))
-            handle = scene.add_camera_frustum(
-                f"/cameras/{number}",
-                fov=eye.fov,
-                aspect=eye.aspect,
-                scale=size,
-                wxyz=eye.wxyz,
-                position=eye.position,
-                color=(230, 120, 40),
-            )
-            handle.on_click(lambda event, eye=eye: self._go_to(event, eye))
-            self._frustums.append(handle)
-
-    def _go_to(self, event: Any, eye: Any) -> None:
-        self._editor.do(lambda: self._editor.window_of(event.client).look_from(eye), event.client)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -43,18 +41,20 @@ class PathPanel:
         self._fps = gui.add_number("Frames a second", initial_value=24, min=1, max=60, step=1)
         self._height = gui.add_dropdown("Height", tuple(HEIGHTS), initial_value="480")
         self._loop = gui.add_checkbox("Fly back to the start", initial_value=False)
-        self._preview = gui.add_button("Preview")
+        self._preview = gui.add_button(
+            "Preview", hint="press again to end it, or move the camera yourself"
+        )
         self._name = gui.add_text("Name", initial_value="flight")
         self._save = gui.add_button("Save as nerfstudio's JSON")
         self._format = gui.add_dropdown("Video", FORMATS, initial_value=FORMATS[0])
         self._render = gui.add_button("Render the video")
         self._add.on_click(lambda event: editor.do(lambda: self._add_view(event), event.client))
         editor.on_click(self._back, self._take_back)
-        editor.on_click(self._clear, self._begin_anew)
+        self._clear.on_click(lambda event: editor.do(lambda: self._begin_anew(event), event.client))
         self._preview.on_click(self._fly)
-        self._save.on_click(lambda event: editor.do(lambda: self._keep(event.client), event.client))
-        self._render.on_click(
-            lambda event: editor.do(lambda: self._film(event.client), event.client)
+        editor.on_press(self._save, self._named_settings, self._keep)
+        editor.on_press(
+            self._render, lambda: (*self._named_settings(), self._format.value), self._film
         )
 
     def refresh(self) -> None:
@@ -69,62 +69,58 @@ class PathPanel:
     def _take_back(self) -> None:
         self._flight = dataclasses.replace(self._flight, eyes=self._flight.eyes[:-1])
 
-    def _begin_anew(self) -> None:
+    def _begin_anew(self, event: Any) -> None:
+        self._editor.end_preview(event.client)
         self._flight = Flight()
 
-    def _settings(self) -> Flight:
-        height = HEIGHTS[self._height.value]
-        return dataclasses.replace(
-            self._flight,
-            seconds=float(self._seconds.value),
-            fps=float(self._fps.value),
-            height=height,
-            loop=bool(self._loop.value),
-        )
+    def _settings(self) -> dict[str, Any]:
+        """Of a flight, all but its views."""
+        return {
+            "seconds": float(self._seconds.value),
+            "fps": float(self._fps.value),
+            "height": HEIGHTS[self._height.value],
+            "loop": bool(self._loop.value),
+        }
 
     def _fly(self, event: Any) -> None:
-        """In a thread of its own, so that nothing waits for it."""
-        flight = dataclasses.replace(self._settings(), fps=1 / PREVIEW_STEP)
-        if event.client is None:
+        """Show the flight to who pressed, or end it, which nothing has to be waited for."""
+        if event.client is None or self._editor.end_preview(event.client):
             return
+        settings = {**self._settings(), "fps": 1 / PREVIEW_STEP}
 
         def fly() -> None:
-            window = self._editor.window_of(event.client)
-            eyes = flown(flight)
-
-            def go() -> None:
-                for eye in eyes:
-                    window.go_to(eye)
-                    time.sleep(PREVIEW_STEP)
-
-            threading.Thread(target=go, daemon=True).start()
+            eyes = flown(dataclasses.replace(self._flight, **settings))
+            self._editor.window_of(event.client).preview.start(eyes, PREVIEW_STEP)
 
         self._editor.do(fly, event.client)
 
-    def _stem(self) -> str:
+    def _named_settings(self) -> tuple[str, dict[str, Any]]:
         name = plain_name(self._name.value.strip())
         if not name:
             raise DffError("give the path a name first")
-        return name
+        return name, self._settings()
 
-    def _keep(self, client: Any) -> None:
-        path = self._editor.session.folder / "paths" / f"{self._stem()}.json"
-        content = json.dumps(path_file(self._settings()), indent=1).encode()
+    def _keep(self, named: tuple[str, dict[str, Any]], client: Any) -> None:
+        stem, settings = named
+        path = self._editor.session.folder / "paths" / f"{stem}.json"
+        flight = dataclasses.replace(self._flight, **settings)
+        content = json.dumps(path_file(flight), indent=1).encode()
         with atomic_write(path) as stream:
             stream.write(content)
         self._editor.send(client, path.name, content)
         self._editor.say(f"saved as {path}", "done", client)
 
-    def _film(self, client: Any) -> None:
+    def _film(self, named: tuple[str, dict[str, Any], str], client: Any) -> None:
         from dff.render_views import RenderOptions, render_shots
 
-        flight, stem = self._settings(), self._stem()
+        stem, settings, suffix = named
+        flight = dataclasses.replace(self._flight, **settings)
         eyes = flown(flight)
         session = self._editor.session
         scene, edits = session.scene, session.work.edits
         size = round(flight.height * max(1.0, flight.aspect))
         shots = [Shot(f"{number:05d}", eye.camera(size)) for number, eye in enumerate(eyes)]
-        path = session.folder / "videos" / f"{stem}.{self._format.value}"
+        path = session.folder / "videos" / f"{stem}.{suffix}"
         options = RenderOptions(fps=flight.fps, overwrite=True)
 
         def work(progress: Callable[[float], None]) -> str:

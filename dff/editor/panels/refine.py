@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dff.editor.compat import ShownPicture
 from dff.editor.elements import put
 from dff.editor.histogram import histogram
+from dff.errors import DffError
 from dff.refinement import Refinement
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ class RefinePanel:
         self._invert = gui.add_checkbox("Invert", initial_value=False)
         self._undo = gui.add_button("Without refinements")
         session = editor.session
-        editor.on_change(self._threshold, lambda value: session.set_threshold(float(value)))
+        editor.on_change(self._threshold, self._set_threshold)
         editor.on_click(self._automatic, lambda: session.set_threshold(None))
         editor.on_click(self._undo, lambda: session.refine(Refinement()))
         for handle, name, kind in (
@@ -57,18 +60,33 @@ class RefinePanel:
                 handle, lambda value, name=name, kind=kind: self._refine(**{name: kind(value)})
             )
         self._shown: Choice | None = None
+        # Whether an element shows what was refused.
+        self._refused = False
+
+    def _set_threshold(self, value: float) -> None:
+        with self._shown_again_if_refused():
+            self._editor.session.set_threshold(float(value))
 
     def _refine(self, **changes: Any) -> None:
         session = self._editor.session
         before = Refinement() if session.choice is None else session.choice.refinement
-        session.refine(dataclasses.replace(before, **changes))
+        with self._shown_again_if_refused():
+            session.refine(dataclasses.replace(before, **changes))
+
+    @contextmanager
+    def _shown_again_if_refused(self) -> Iterator[None]:
+        try:
+            yield
+        except DffError:
+            self._refused = True
+            raise
 
     def refresh(self) -> None:
         """Show how the selection is refined now."""
         choice = self._editor.session.choice
-        if choice is self._shown:
+        if choice is self._shown and not self._refused:
             return
-        self._shown = choice
+        self._shown, self._refused = choice, False
         refinement = Refinement() if choice is None else choice.refinement
         for handle, value in (
             (self._largest, refinement.keep_largest or 0),
@@ -89,4 +107,5 @@ class RefinePanel:
             self._threshold.value = min(max(round(threshold / 0.005) * 0.005, 0.0), 1.0)
         scores = None if answer is None else answer.scores
         suggested = None if choice is None else choice.asked.suggested
-        self._histogram.show(histogram(scores, threshold if has else None, suggested))
+        ends = self._histogram.slider_ends
+        self._histogram.show(histogram(scores, threshold if has else None, suggested, ends))

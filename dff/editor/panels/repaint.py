@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import imageio.v3 as imageio
@@ -12,6 +13,7 @@ from dff.editor.compat import ShownPicture
 from dff.edits.operations import Repaint
 from dff.errors import DffError
 from dff.files import plain_name
+from dff.query.text import clean_prompts
 
 if TYPE_CHECKING:
     from dff.editor.app import Editor
@@ -37,12 +39,13 @@ class RepaintPanel:
         self._start = gui.add_button("Repaint")
         self._preview = ShownPicture(gui, np.zeros((8, 8, 3), dtype=np.uint8))
         self._preview.visible = False
-        editor.on_click(self._start, self._begin)
+        editor.on_press(self._start, self._wishes, lambda wishes, _: self._begin(*wishes))
 
-    def _begin(self) -> None:
-        from pathlib import Path
+    def _wishes(self) -> tuple[str, str, int]:
+        (prompt,) = clean_prompts((self._prompt.value,), "prompt")
+        return prompt, self._checkpoint.value.strip(), int(self._steps.value)
 
-        from dff.query.text import clean_prompts
+    def _begin(self, prompt: str, weights: str, steps: int) -> None:
         from dff.repaint.canvas import Canvas
         from dff.repaint.files import RepaintFiles
         from dff.repaint.guides import clip_guide
@@ -53,16 +56,18 @@ class RepaintPanel:
         session = self._editor.session
         if session.choice is None or session.choice.selection.count == 0:
             raise DffError("nothing is selected: find, pick or frame something first")
-        (prompt,) = clean_prompts((self._prompt.value,), "prompt")
-        given = self._checkpoint.value.strip()
-        options = TowerOptions(checkpoint=Path(given)) if given else TowerOptions()
-        tower = find_tower(options)
+        options = TowerOptions(checkpoint=Path(weights)) if weights else TowerOptions()
         selection, described = session.choice.selection, session.described()
-        settings = TrainingSettings(steps=int(self._steps.value), preview_every=25)
+        settings = TrainingSettings(steps=steps, preview_every=25)
         output = session.folder / FOLDER / plain_name(prompt)[:60]
         scene = session.scene
 
         def work(progress: Callable[[float], None]) -> str:
+            try:
+                tower = find_tower(options)
+            except DffError as error:
+                raise DffError(in_our_words(str(error))) from error
+            progress(0.0)
             canvas = Canvas.of(scene, selection)
             judge = load_tower(tower, scene.model.device)
             guide = clip_guide(
@@ -87,3 +92,9 @@ class RepaintPanel:
     def _show(self, picture: Any) -> None:
         self._preview.show(picture)
         self._preview.visible = True
+
+
+def in_our_words(sentence: str) -> str:
+    """What is said to people at a command line, for people at this panel."""
+    given = sentence.replace("by --clip.checkpoint", "in the field 'CLIP weights'")
+    return given.replace("dff repaint wants", "repainting wants")

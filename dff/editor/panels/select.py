@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from dff.editor.asking import ask_picture, ask_text
+from dff.editor.asking import Choice, ask_text
 from dff.editor.elements import NOTHING, put
 from dff.editor.panels.kept import KeptPanel
 from dff.editor.panels.refine import RefinePanel
 from dff.editor.panels.things import ThingsPanel
+from dff.editor.sent_pictures import shrunk
 from dff.errors import DffError
 from dff.query.text import TextQuery, split_phrases
 
@@ -32,13 +33,15 @@ class SelectPanel:
         self._editor = editor
         gui: Any = editor.server.gui
         self._words = gui.add_text(
-            "Words", initial_value="", hint="what to select; commas between several"
+            "Words",
+            initial_value="",
+            hint="what to select; commas between several; then press Find",
         )
         self._not = gui.add_text(
             "But not", initial_value="", hint="what it is to be told apart from"
         )
         self._find = gui.add_button("Find", color="blue")
-        editor.on_click(self._find, self._ask_text)
+        editor.on_press(self._find, self._query, lambda query, _: self._ask_text(query))
         suggestions = editor.words
         self._suggested = gui.add_dropdown(
             "Suggestions", (NOTHING, *suggestions), visible=bool(suggestions)
@@ -97,34 +100,46 @@ class SelectPanel:
             count = choice.selection.count
             text = f"Selected: **{_plain(choice.asked.label)}**, {count:,} voxels"
             if count == 0:
-                text += " - nothing reaches the threshold"
+                text += f" - {_why_empty(choice)}"
         put(self._now, content=text)
         for panel in (self._refine, self._kept, self._things):
             panel.refresh()
 
-    def _ask_text(self) -> None:
+    def _query(self) -> TextQuery:
         query = TextQuery(split_phrases(self._words.value), split_phrases(self._not.value))
-        query = dataclasses.replace(query, teacher=self.teacher)
+        return dataclasses.replace(query, teacher=self.teacher)
+
+    def _ask_text(self, query: TextQuery) -> None:
         self._editor.session.choose(ask_text(self._editor.session.scene, query))
         self._editor.show_selection()
 
     def _take(self, word: str) -> None:
         if word != NOTHING:
             self._words.value = word
-            self._ask_text()
+            self._ask_text(self._query())
 
     def _uploaded(self, event: Any) -> None:
-        file = self._upload.value
-
-        def ask() -> None:
-            session = self._editor.session
+        """Select by a picture; it is made small here, so that nothing else waits for that."""
+        file, teacher = self._upload.value, self.teacher
+        try:
             if len(file.content) > MOST_PICTURE_BYTES:
                 raise DffError(f"{file.name[:60]} is over 50 MB: send a smaller picture")
-            name = session.add_file(file.name, file.content, "pictures")
-            session.choose(ask_picture(session.scene, session.folder, name, self.teacher))
+            name, content = shrunk(file.name, file.content)
+        except DffError as error:
+            self._editor.say(str(error), "error", event.client)
+            return
+
+        def ask() -> None:
+            self._editor.session.choose_picture(name, content, teacher)
             self._editor.show_selection()
 
         self._editor.do(ask, event.client)
+
+
+def _why_empty(choice: Choice) -> str:
+    if choice.asked.selection.count:
+        return "refining left nothing of it"
+    return "nothing is left of it" if choice.asked.at is None else "nothing reaches the threshold"
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dff.editor.elements import NOTHING, put
 from dff.editor.forms import kind_of
 from dff.edits.document import EditStep
-from dff.edits.stack import EditStack
+from dff.edits.stack import EditStack, followed
 from dff.errors import DffError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class StepsPanel:
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
         self.current: int | None = None
+        # All of them when somebody looked last: which one is worked on is known from these.
+        self._steps: tuple[EditStep, ...] = ()
         gui: Any = editor.server.gui
         self._list = gui.add_markdown("")
         self._which = gui.add_dropdown("Step", (NOTHING,))
@@ -40,23 +42,28 @@ class StepsPanel:
         self._brought = gui.add_button("Select what it brought")
         self._remove = gui.add_button("Remove", color="red")
         editor.on_change(self._which, self._choose)
-        editor.on_change(self._enabled, lambda _value: self._do(EditStack.toggle))
-        editor.on_click(self._rename, self._rename_it)
-        self._order.on_click(lambda event: editor.do(self._move, event.client))
-        editor.on_click(self._brought, lambda: editor.session.select_brought(self._index()))
-        editor.on_click(self._remove, self._take_out)
+        editor.on_change(self._enabled, self._switch)
+        editor.on_press(self._rename, lambda: self._name.value, lambda name, _: self._call(name))
+        editor.on_press(self._order, lambda: self._order.value, lambda way, _: self._move(way))
+        editor.on_click(self._brought, self._select_brought)
+        editor.on_click(self._remove, lambda: self._do(EditStack.remove))
 
     def work_on(self, index: int | None) -> None:
         """Make a step the one that is worked on."""
-        self.current = index
+        self.current, self._steps = index, self._editor.session.document.steps
         if index is not None:
             self._editor.edit_panel.show(index)
+
+    def follow(self) -> None:
+        """Go on with the same step, whatever was done since; with none where it is gone."""
+        steps = self._editor.session.document.steps
+        if self.current is not None:
+            self.current = followed(self._steps, self.current, steps)
+        self._steps = steps
 
     def refresh(self) -> None:
         """Show the steps that there are now."""
         steps = self._editor.session.document.steps
-        if self.current is not None and self.current >= len(steps):
-            self.current = len(steps) - 1 if steps else None
         labels = [label_of(number, step) for number, step in enumerate(steps[:MOST_LISTED], 1)]
         content = "\n".join(
             f"{'&nbsp;&nbsp;' if number - 1 != self.current else '**>** '}{each}  "
@@ -98,20 +105,27 @@ class StepsPanel:
         index = self._index()
         self._editor.session.change(lambda stack: change(stack, index, *arguments))
 
-    def _rename_it(self) -> None:
-        self._do(EditStack.rename, self._name.value.strip() or None)
+    def _switch(self, enabled: bool) -> None:
+        step = self._editor.session.document.steps[self._index()]
+        if step.enabled != enabled:
+            self._do(EditStack.toggle)
 
-    def _move(self) -> None:
+    def _call(self, name: str) -> None:
+        self._do(EditStack.rename, name.strip() or None)
+
+    def _select_brought(self) -> None:
         index = self._index()
-        to = index - 1 if self._order.value == "up" else index + 1
+        self._editor.session.select_brought(index)
+        self._editor.say(
+            f"what step {index + 1} brought is selected: apply a step to it in the tab Edit", "done"
+        )
+
+    def _move(self, way: str) -> None:
+        index = self._index()
+        to = index - 1 if way == "up" else index + 1
         if not 0 <= to < len(self._editor.session.document.steps):
             return
         self._do(EditStack.move, to)
-        self.current = to
-
-    def _take_out(self) -> None:
-        self._do(EditStack.remove)
-        self.current = None
 
 
 def label_of(number: int, step: EditStep) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,8 +40,19 @@ class ThingsPanel:
 
     def _list(self) -> None:
         scene = self._editor.session.scene
-        words = self._editor.words or None
-        entries = entries_of(scene, words, naming_teacher(scene, words, None), self._editor.say)
+
+        def work(progress: Callable[[float], None]) -> str:
+            words = self._editor.words or None
+            teacher = naming_teacher(scene, words, None)
+            progress(0.1)
+            entries = entries_of(scene, words, teacher, self._editor.say)
+            progress(1.0)
+            self._editor.do(lambda: self._offer(entries))
+            return f"{len(entries)} thing{'s' * (len(entries) != 1)} in the scene"
+
+        self._editor.tasks.start("Listing the things", work)
+
+    def _offer(self, entries: Sequence[Entry]) -> None:
         self._found = {f"{entry.number}. {_label(entry)}": entry for entry in entries}
         self._which.options = (NOTHING, *self._found)
         self._which.visible = True
