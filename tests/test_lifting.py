@@ -163,7 +163,7 @@ def test_a_scene_without_features_gets_them_and_can_be_edited(
         config.pipeline.model.train_features = False
 
     config = train_scene(shared_capture, tmp_path / "plain", iterations=200, configure=configure)
-    with pytest.raises(DffError, match=r"\(none\)"):
+    with pytest.raises(DffError, match="trained without features: add a teacher by"):
         load(config, device="cpu").select(RED)
     command = ["features", "--lift", "--load-config", str(config), "--teacher", "colour"]
     main([*command, "--feature-cache", str(tmp_path / "cache")])

@@ -28,6 +28,8 @@ from dff.errors import DffError
 from dff.method import dff_method
 from dff.schedules import ExponentialDecayConfig
 
+# Steps: the proposal is trained in every fifth of them, the feature field in every third.
+BLOCK = 15
 # Parts of a step, in their order.
 PARTS = ("rays and targets", "forward", "losses", "backward", "optimizers")
 
@@ -113,11 +115,16 @@ class Run:
         return {part: self.parts.get(part, 0.0) / steps for part in PARTS}
 
     def mean_step(self, warm_up: int, steps: int) -> float:
-        """Mean seconds of steps, after some that do not count; not all steps do the same."""
+        """Mean seconds of steps, after some that do not count: the median of the means of blocks.
+
+        Not all steps do the same, and now and then the machine does something else.
+        """
         start = self.step + warm_up
         while self.step < start + steps:
             self.train_step()
-        return float(np.mean(self.times[start : start + steps]))
+        size = min(BLOCK, steps)
+        blocks = np.array(self.times[start : start + steps // size * size]).reshape(-1, size)
+        return float(np.median(blocks.mean(axis=1)))
 
     def mean_feature_steps(self, warm_up: int, steps: int) -> tuple[float, float]:
         """Mean seconds of steps that all train the feature field, and of as many after those."""
