@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -284,3 +285,15 @@ def _scene(_trained):
 def scene(trained, _scene):
     """The trained scene, loaded; its parameters must not be changed."""
     return _scene
+
+
+@pytest.fixture
+def other(trained, tmp_path) -> Path:
+    """The same scene's folder under another name: another checkpoint, byte for byte not equal."""
+    folder = tmp_path / "other"
+    shutil.copytree(trained.parent, folder, ignore=shutil.ignore_patterns("surface.*"))
+    for path in folder.rglob("*.ckpt"):
+        state = torch.load(path, weights_only=True)
+        state["step"] += 1
+        torch.save(state, path)
+    return folder / "config.yml"

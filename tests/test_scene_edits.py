@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 
@@ -122,18 +120,6 @@ def test_a_thing_replaced_by_another_has_its_colours(scene, camera, labels):
     edited = scene.render(camera, swap)["rgb"]
     there = labels == 2
     assert float((edited[..., 1] - edited[..., 0])[there].mean()) > 0.2
-
-
-@pytest.fixture
-def other(trained, tmp_path):
-    """The same scene's folder under another name: another checkpoint, byte for byte not equal."""
-    folder = tmp_path / "other"
-    shutil.copytree(trained.parent, folder, ignore=shutil.ignore_patterns("surface.*"))
-    for path in folder.rglob("*.ckpt"):
-        state = torch.load(path, weights_only=True)
-        state["step"] += 1
-        torch.save(state, path)
-    return folder / "config.yml"
 
 
 def test_a_thing_of_another_scene_stands_in_this_one(scene, other, camera, labels, tmp_path):

@@ -1,8 +1,9 @@
-"""Somebody at the panels of the `editor` that a test file has."""
+"""An editor without a browser, and somebody at its panels; a test file may have its own editor."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from acting import RED, Somebody
 
+from dff.editor.app import Editor
 from dff.editor.asking import ask_text
+from dff.editor.session import Session
 from dff.editor.window import Window
 from dff.edits.operations import Opacity
+
+
+@pytest.fixture
+def editor(scene, tmp_path) -> Iterator[Editor]:
+    editor = Editor(Session(scene, tmp_path / "edits"), port=8800)
+    editor.set_look(size=48)
+    yield editor
+    editor.stop()
 
 
 @pytest.fixture

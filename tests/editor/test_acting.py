@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,17 +14,8 @@ from PIL import Image
 from dff.editor.app import Editor
 from dff.editor.asking import ask_text
 from dff.editor.panels.repaint import in_our_words
-from dff.editor.session import Session
 from dff.edits.operations import Opacity
 from dff.query.text import TextQuery
-
-
-@pytest.fixture
-def editor(scene, tmp_path) -> Iterator[Editor]:
-    editor = Editor(Session(scene, tmp_path / "edits"), port=8800)
-    editor.set_look(size=48)
-    yield editor
-    editor.stop()
 
 
 def test_a_form_shows_what_is_in_force_after_a_refusal(editor, working):

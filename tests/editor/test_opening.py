@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from acting import GREEN, PATIENCE, press
 
 from dff.editor.app import Editor
@@ -20,13 +18,7 @@ from dff.edits.operations import Insert, Replace
 
 
 @pytest.fixture
-def editor(scene, trained, tmp_path) -> Iterator[Editor]:
-    folder = tmp_path / "other"
-    shutil.copytree(trained.parent, folder, ignore=shutil.ignore_patterns("surface.*"))
-    for path in folder.rglob("*.ckpt"):
-        state = torch.load(path, weights_only=True)
-        state["step"] += 1
-        torch.save(state, path)
+def editor(scene, other, tmp_path) -> Iterator[Editor]:
     editor = Editor(Session(scene, tmp_path / "edits", trusted=[tmp_path]), port=8780)
     yield editor
     editor.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,7 @@ import pytest
 from acting import PATIENCE, set_to
 
 from dff.editor.app import Editor
-from dff.editor.session import Session
 from dff.edits.operations import Transform
-
-
-@pytest.fixture
-def editor(scene, tmp_path) -> Iterator[Editor]:
-    editor = Editor(Session(scene, tmp_path / "edits"), port=8850)
-    editor.set_look(size=48)
-    yield editor
-    editor.stop()
 
 
 class Pull:
