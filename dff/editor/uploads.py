@@ -31,22 +31,21 @@ def keep_file(home: Path, name: str, content: bytes, folder: str = "") -> str:
         DffError: it cannot be written.
     """
     path = _place_for(home, name, content, folder)
-    with atomic_write(home / path) as stream:
-        stream.write(content)
+    _write(home / path, content)
     return path.as_posix()
 
 
 @contextmanager
 def kept_if_used(home: Path, name: str, content: bytes, folder: str = "") -> Iterator[str]:
     """Keep a file as `keep_file` does, but for as long as what is done with it raises nothing."""
-    path = home / _place_for(home, name, content, folder)
-    new = not path.exists()
-    kept = keep_file(home, name, content, folder)
+    path = _place_for(home, name, content, folder)
+    new = not (home / path).exists()
+    _write(home / path, content)
     try:
-        yield kept
+        yield path.as_posix()
     except BaseException:
         if new:
-            path.unlink(missing_ok=True)
+            (home / path).unlink(missing_ok=True)
         raise
 
 
@@ -66,6 +65,11 @@ def check_document(name: str, content: bytes) -> EditDocument:
         trial = Path(place) / f"{stem}{suffix}"
         trial.write_bytes(content)
         return load_document(trial)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as stream:
+        stream.write(content)
 
 
 def _place_for(home: Path, name: str, content: bytes, folder: str) -> Path:
