@@ -14,14 +14,18 @@ from dff.edits.apply import apply_operations
 from dff.edits.compiled import CompiledEdits, Matter
 from dff.edits.layers import Act, Layer
 from dff.edits.operations import Delete, Extract, Opacity, Repaint
-from dff.rendering import alphas_from_density
+from dff.rendering import alphas_from_density, weights_from_alphas
 
 # Dozens of samples that stop less light than this change no 8-bit pixel, whatever is done to them.
 VISIBLE_ALPHA = 1e-4
+# Nor do as many that give less to a pixel, behind what is opaque: they get no colour.
+VISIBLE_WEIGHT = 1e-4
 # Proposals only say where to look, so that thin fog need not be asked about.
 VISIBLE_PROPOSAL_ALPHA = 1e-2
 # Optical depth is the logarithm of what passes, which must not be nothing.
 LEAST_PASSING = 1e-7
+# What changes alphas; everything else changes colours.
+OPACITIES = (Delete, Extract, Opacity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +37,19 @@ class _Asked:
     deltas: Float[Tensor, "n 1"]
     last: Bool[Tensor, " n"]
     ray: Int[Tensor, " n"] | None
+    per_ray: int | None
 
     def where(self, kept: Bool[Tensor, " n"]) -> _Asked:
-        """Some of them."""
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(self, **{name: value[kept] for name, value in given.items()})
+        """Some of them, not as many on every ray."""
+        given = {name: v[kept] for name, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **given, per_ray=None)
+
+    def coloured(self, alphas: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
+        """Which of them can show in a picture where these are their alphas."""
+        if self.per_ray is None:
+            return (alphas[:, 0] > VISIBLE_ALPHA) | self.last
+        weights = weights_from_alphas(alphas.view(-1, self.per_ray, 1))
+        return (weights.view(-1) > VISIBLE_WEIGHT) | self.last
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +95,7 @@ def edited_samples(
     deltas: Float[Tensor, "n 1"],
     last: Bool[Tensor, " n"],
     touched: bool = False,
-    ray: Int[Tensor, " n"] | None = None,
+    per_ray: int | None = None,
 ) -> EditedSamples:
     """Alphas and colours of all layers together.
 
@@ -98,9 +110,11 @@ def edited_samples(
         deltas: lengths of the samples along their rays, in world units.
         last: which samples are the last of their rays.
         touched: whether to find what each step changed.
-        ray: the number of each sample's ray, as `apply_operations` takes it.
+        per_ray: how many of the samples lie on each ray, where they are given ray by ray, from
+            near to far; without, each is alone.
     """
-    asked = _Asked(positions, directions, deltas, last, ray)
+    ray = None if per_ray is None else rays_of(positions, per_ray)
+    asked = _Asked(positions, directions, deltas, last, ray, per_ray)
     steps = len(edits.operations) if touched else 0
     if not edits.layers:
         return EditedSamples.nothing(positions, steps)
@@ -158,31 +172,37 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
         deltas = deltas / layer.pose.scale
     alphas = alphas_from_density(density, deltas)
     visible = alphas[:, 0] > VISIBLE_ALPHA
-    # As in an unedited scene, whose pixels would not be the same otherwise.
-    coloured = visible | asked.last
-    rgb = own.new_zeros(len(own), 3)
-    rgb[coloured] = matter.colour(code[coloured], directions[coloured])
     opaque = layer.matter == 0 and layer.pose is None
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
-    marks = own.new_zeros(len(own), steps) if steps else None
+    if not any(isinstance(act.operation, OPACITIES) for act in layer.acts):
+        visible = visible & asked.coloured(alphas)
     masks = masks_of(matter, layer.acts, own, visible | asked.last if opaque else visible)
-    for act, mask in zip(layer.acts, masks, strict=True):
+    acts = list(zip(layer.acts, masks, strict=True))
+    for act, mask in acts:
+        if isinstance(act.operation, OPACITIES):
+            far, _ = apply_operations(far, far, [act.operation], [mask])
+            alphas, _ = apply_operations(alphas, alphas, [act.operation], [mask], asked.ray)
+    # Where nothing was done, as in an unedited scene, whose pixels would not be the same otherwise.
+    coloured = asked.coloured(alphas)
+    rgb = own.new_zeros(len(own), 3)
+    rgb[coloured] = matter.colour(code[coloured], directions[coloured])
+    for act, mask in acts:
         if isinstance(act.operation, Repaint):
             m = mask[:, None]
-            there = mask > 0
+            there = (mask > 0) & coloured
             painted = edits.paints[act.step](own[there], directions[there], code[there], rgb[there])
             rgb = rgb.clone()
             rgb[there] = (1 - m[there]) * rgb[there] + m[there] * painted
-        else:
-            if isinstance(act.operation, (Delete, Extract, Opacity)):
-                far, _ = apply_operations(far, rgb, [act.operation], [mask])
-            alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask], asked.ray)
-        if marks is not None:
-            marks[:, act.step] = torch.maximum(marks[:, act.step], mask)
-    if marks is not None:
-        for step in layer.brought_by:
-            marks[:, step] = 1.0
+        elif not isinstance(act.operation, OPACITIES):
+            _, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
+    if not steps:
+        return EditedSamples(alphas, rgb, far, None)
+    marks = own.new_zeros(len(own), steps)
+    for act, mask in acts:
+        marks[:, act.step] = torch.maximum(marks[:, act.step], mask)
+    for step in layer.brought_by:
+        marks[:, step] = 1.0
     return EditedSamples(alphas, rgb, far, marks)
 
 
@@ -270,8 +290,7 @@ def _kept_density(
     density = matter.proposal(level, own)
     if layer.pose is not None:
         density = density / layer.pose.scale
-    kinds = (Delete, Extract, Opacity)
-    acts = tuple(act for act in layer.acts if isinstance(act.operation, kinds))
+    acts = tuple(act for act in layer.acts if isinstance(act.operation, OPACITIES))
     if not acts:
         return density
     alphas = alphas_from_density(density, deltas)
@@ -279,7 +298,7 @@ def _kept_density(
     masks = masks_of(matter, acts, own, visible, exactly=False)
     left = alphas
     for act, mask in zip(acts, masks, strict=True):
-        if isinstance(act.operation, kinds):
+        if isinstance(act.operation, OPACITIES):
             left, _ = apply_operations(left, left, [act.operation], [mask], ray)
     passing = (1.0 - left).clamp_min(LEAST_PASSING)
     thinner = -torch.log(passing) / deltas.clamp_min(LEAST_PASSING)

@@ -25,7 +25,7 @@ from torch.nn import Parameter
 
 from dff import rendering
 from dff.checkpoint import CheckpointRecord, TeacherRecord
-from dff.edited_sampling import VISIBLE_ALPHA, edited_density_fn, edited_samples, rays_of
+from dff.edited_sampling import VISIBLE_WEIGHT, edited_density_fn, edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import ResolvedImplementation, layout_of, resolve_implementation
@@ -241,8 +241,10 @@ class DFFModel(NerfactoModel):
             density, geometry = self.field.get_density(samples)
             alphas = rendering.alphas_from_density(density, samples.deltas)
             weights = rendering.weights_from_alphas(alphas)
-            seen = alphas[..., 0] > VISIBLE_ALPHA
-            seen[..., -1] = True  # may be the background
+            # Behind what is opaque no colour is asked for.
+            seen = weights[..., 0] > VISIBLE_WEIGHT
+            if self.config.background_color == "last_sample":
+                seen[..., -1] = True
             rgb = colour_where(seen, self.field, geometry, samples)
             outputs = self._composite(weights, rgb, samples)
         else:
@@ -270,7 +272,7 @@ class DFFModel(NerfactoModel):
             samples.deltas.reshape(-1, 1),
             last.reshape(-1),
             touched,
-            rays_of(last.view(-1, 1), shape[-1]),
+            shape[-1],
         )
         weights = rendering.weights_from_alphas(found.alphas.view(*shape, 1))
         rgb = found.rgb.view(*shape, 3)

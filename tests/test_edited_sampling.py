@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from nerfstudio.cameras.rays import RayBundle
@@ -173,6 +175,41 @@ def test_deleting_what_is_hidden_changes_nothing_in_front():
     assert torch.equal(
         model.render(down(1), edits(1, Delete()))["rgb"], model.render(down(1))["rgb"]
     )
+
+
+def colours_asked(model: DFFModel, made: CompiledEdits | None = None) -> torch.Tensor:
+    """Distances from the camera at which colours are asked for."""
+    asked = []
+
+    class Watched(TwoWalls):
+        def density_at(self, positions):
+            density, _ = super().density_at(positions)
+            return density, distance(positions).expand(*positions.shape[:-1], 3)
+
+        def colour_of(self, geometry, directions, appearance=None, ray=None):
+            asked.append(geometry[:, 0])
+            return geometry
+
+    field = Watched()
+    model.field = field
+    if made is not None:
+        made = replace(made, matters=(replace(made.matters[0], field=field),))
+    model.render(down(), made)
+    return torch.cat(asked)
+
+
+def test_no_colour_is_asked_for_behind_what_is_opaque():
+    asked = colours_asked(walls())
+    assert len(asked)
+    assert (asked < WALL[1]).all()
+    recoloured = colours_asked(walls(), edits(0, HueShift(degrees=90.0)))
+    assert torch.equal(recoloured, asked)
+
+
+def test_colours_are_asked_for_behind_what_is_deleted():
+    asked = colours_asked(walls(), edits(0, Delete()))
+    assert len(asked)
+    assert (asked > PLANE[0]).all()
 
 
 def test_the_samples_move_from_the_deleted_wall_to_the_plane():

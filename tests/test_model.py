@@ -11,7 +11,7 @@ from nerfstudio.cameras.camera_optimizers import CameraOptimizerConfig
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.field_components.field_heads import FieldHeadNames
 
-from dff.edited_sampling import VISIBLE_ALPHA
+from dff.edited_sampling import VISIBLE_WEIGHT
 from dff.model import DFFModel
 from dff.query.scores import QueryEmbedding, query_scores
 from dff.sampling import proposal_interval
@@ -171,9 +171,7 @@ class TestCompositing:
         found, samples, field = watched(model, rays())
         weights = weights_by_hand(field[FieldHeadNames.DENSITY], samples.deltas)
         everything = (weights[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
-        alphas = 1 - torch.exp(-field[FieldHeadNames.DENSITY] * samples.deltas)[..., 0]
-        shown = torch.where(alphas > VISIBLE_ALPHA, weights, 0.0)
-        shown[:, -1] = weights[:, -1]
+        shown = torch.where(weights > VISIBLE_WEIGHT, weights, 0.0)
         colour = (shown[..., None] * field[FieldHeadNames.RGB]).sum(dim=1)
         torch.testing.assert_close(found["rgb"].double(), colour, rtol=1e-4, atol=1e-5)
         # What is left out would not change an 8-bit pixel by one step.

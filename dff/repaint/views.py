@@ -15,7 +15,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from torch import Tensor
 
-from dff.edited_sampling import VISIBLE_ALPHA, masks_of
+from dff.edited_sampling import VISIBLE_WEIGHT, masks_of
 from dff.edits.compiled import CompiledEdits, Paint
 from dff.fields.radiance_field import colour_where
 from dff.model import DFFModel
@@ -122,14 +122,13 @@ def _part(model: DFFModel, edits: CompiledEdits, rays: RayBundle, first: int) ->
     density, code = matter.density(positions)
     alphas = alphas_from_density(density, samples.deltas.reshape(-1, 1)).view(*shape, 1)
     weights = weights_from_alphas(alphas)
-    visible = alphas[..., 0] > VISIBLE_ALPHA
-    coloured = visible.clone()
-    coloured[:, -1] = True
-    rgb = colour_where(coloured, model.field, code.view(*shape, -1), samples)
-    picture = model.renderer_rgb(rgb=rgb, weights=weights)
+    visible = weights[..., 0] > VISIBLE_WEIGHT
     if model.config.background_color == "last_sample":
         # The light that is left meets what the last sample shows.
         visible[:, -1] = True
+    rgb = colour_where(visible, model.field, code.view(*shape, -1), samples)
+    picture = model.renderer_rgb(rgb=rgb, weights=weights)
+    if model.config.background_color == "last_sample":
         weights = weights.clone()
         weights[:, -1] += 1 - weights.sum(dim=-2)
     (mask,) = masks_of(matter, edits.layers[0].acts, positions, visible.reshape(-1))
