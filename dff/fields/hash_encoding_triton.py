@@ -24,11 +24,12 @@ BLOCK = 128
 
 @triton.jit
 def _axis(positions, point, there, resolution, axis: tl.constexpr):  # pragma: no cover
-    """Cell and fraction along one axis; outside [0, 1] clamped."""
+    """Cell and fraction along one axis; outside [0, 1] clamped, of NaN the fraction alone is NaN."""
     given = tl.load(positions + point * 3 + axis, mask=there, other=0.0)
-    scaled = tl.minimum(tl.maximum(given, 0.0), 1.0) * resolution
+    is_number = (given < 0.0) | (given >= 0.0)
+    scaled = tl.minimum(tl.maximum(tl.where(is_number, given, 0.0), 0.0), 1.0) * resolution
     cell = tl.minimum(scaled.to(tl.int32), resolution - 1)
-    return cell, scaled - cell.to(tl.float32)
+    return cell, tl.where(is_number, scaled - cell.to(tl.float32), given)
 
 
 @triton.jit
