@@ -24,7 +24,7 @@ BLOCK = 128
 
 @triton.jit
 def _axis(positions, point, there, resolution, axis: tl.constexpr):  # pragma: no cover
-    """Cell and fraction along one axis; outside [0, 1] clamped, of NaN the fraction alone is NaN."""
+    """Cell and fraction along one axis; clamped to [0, 1]; of NaN the fraction is NaN."""
     given = tl.load(positions + point * 3 + axis, mask=there, other=0.0)
     is_number = (given < 0.0) | (given >= 0.0)
     scaled = tl.minimum(tl.maximum(tl.where(is_number, given, 0.0), 0.0), 1.0) * resolution
