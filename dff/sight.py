@@ -26,6 +26,8 @@ CAMERAS = 16
 def sight_of(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) -> Sight:
     """What training cameras see where they look at points: them, what hides them, what is behind.
 
+    Cameras are taken whose pictures show most of the points, or some where none shows most.
+
     Args:
         scene: as it was trained.
         selection: in that scene.
@@ -33,8 +35,12 @@ def sight_of(scene: Scene, selection: Selection, points: Float[Tensor, "n 3"]) -
     """
     cameras = scene.training_cameras.to("cpu")
     inside = _in_picture(cameras, points)
-    able = (inside.float().mean(dim=1) > 0.5).nonzero()[:, 0]
-    spread = torch.linspace(0, max(len(able) - 1, 0), min(CAMERAS, len(able))).round().long()
+    share = inside.float().mean(dim=1)
+    able = (share > min(0.5, float(share.max()) / 2)).nonzero()[:, 0]
+    if len(able) == 0:
+        nobody = points.new_zeros(0, len(points), 3)
+        return Sight(nobody, nobody, nobody[..., 0], inside[able])
+    spread = torch.linspace(0, len(able) - 1, min(CAMERAS, len(able))).round().long()
     chosen = able[spread]
     poses = cameras.camera_to_worlds[chosen]
     origins = poses[:, None, :, 3].expand(-1, len(points), -1)

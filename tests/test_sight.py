@@ -46,3 +46,14 @@ def test_rays_end_where_single_pixels_do(trained):
     assert seen.any()
     others = sight.there & (sight.mask < 0.1)
     assert float(sight.rgb[seen][:, 1].mean()) < float(sight.rgb[others][:, 1].mean())
+
+
+def test_points_that_no_camera_shows_are_seen_by_none(trained):
+    scene = load(trained, device="cpu")
+    red = scene.select(TextQuery(("red",), ("table", "sky", "green")))
+    cameras = scene.training_cameras
+    # Behind all that look at the middle.
+    points = 3 * cameras.camera_to_worlds[:, :, 3].mean(dim=0) + 0.01 * torch.rand(5, 3)
+    sight = sight_of(scene, red, points)
+    assert sight.ends.shape == sight.rgb.shape == (0, 5, 3)
+    assert sight.mask.shape == sight.there.shape == (0, 5)

@@ -85,6 +85,8 @@ class MeasureEdits:
     """The config.yml of a trained scene to measure locality on, in place of generated ones."""
     text: tuple[str, ...] = ()
     """What to select there."""
+    negative: tuple[str, ...] = ()
+    """What such a text is to be told apart from."""
     click: tuple[str, ...] = ()
     """FRAME:x,y to select there."""
     pictures: Path | None = None
@@ -171,7 +173,7 @@ def measure_photos(options: MeasureEdits, config: Path) -> Iterator[Figures]:
         DffError: nothing is said to be selected.
     """
     selections: dict[str, StepSelection] = {
-        word: TextSelection(text=(word,)) for word in options.text
+        word: TextSelection(text=(word,), negative=options.negative) for word in options.text
     }
     selections |= {click: ClickSelection(click=(click,)) for click in options.click}
     if not selections:

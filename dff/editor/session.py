@@ -62,6 +62,8 @@ class Session:
         self.brought: int | None = None
         self.kept = KeptSelections(scene, folder)
         self._edits: CompiledEdits | None = None
+        # Of the document as it is now: said once, not again after every action.
+        self._told: frozenset[str] = frozenset()
         self._file = WorkFile(document_path(folder, document), self._tell)
         self._stack = EditStack(self._file.saved)
         self._become(self._stack, self._compiled(self._file.saved))
@@ -176,7 +178,13 @@ class Session:
 
     def _compiled(self, document: EditDocument) -> CompiledEdits:
         self.kept.provide(document)
-        return self.scene.compile(document, self.folder, self.trusted, self._tell)
+        notices: list[str] = []
+        edits = self.scene.compile(document, self.folder, self.trusted, notices.append)
+        for line in notices:
+            if line not in self._told:
+                self._tell(line)
+        self._told = frozenset(notices)
+        return edits
 
     def _become(self, stack: EditStack, edits: CompiledEdits) -> None:
         if self.brought is not None:

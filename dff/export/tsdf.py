@@ -172,7 +172,9 @@ def _slab(
             for z in (0, 1):
                 a, b, c = whole.shape
                 whole &= there[x : x + a, y : y + b, z : z + c]
+    # A face that has no area can lie in the last layer of corners, where no cube begins.
     cube = np.floor(vertices[faces].mean(axis=1)).astype(np.int64)
+    cube = np.minimum(cube, np.array(whole.shape) - 1)
     faces = faces[whole[tuple(cube.T)]]
     used, renumbered = np.unique(faces, return_inverse=True)
     return (vertices[used].astype(np.float64), renumbered.reshape(-1, 3)) if len(used) else None

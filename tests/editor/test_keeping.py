@@ -349,3 +349,19 @@ def test_a_download_says_what_else_is_needed(session):
     session.apply(Replace(by=FileSelection(file=session.kept.files["x"])))
     assert names_files(session.document)
     assert "selections/" in document_text(session.document, session.path)
+
+
+def test_a_notice_is_told_once_as_long_as_it_holds(session, monkeypatch):
+    told = []
+    monkeypatch.setattr(session, "notice", told.append)
+    monkeypatch.setattr("dff.document_sources.fill_hole", lambda selection, look: None)
+    ask(session, "red")
+    session.apply(Delete(fill=True))
+    assert len(told) == 1
+    assert "nothing around the hole" in told[0]
+    session.apply(HueShift(degrees=10))
+    session.undo()
+    assert len(told) == 1
+    session.undo()
+    session.redo()
+    assert len(told) == 2

@@ -169,6 +169,14 @@ def test_nothing_around_fills_nothing():
     assert fill_hole(Selection(whole.grid, torch.zeros(len(whole.grid))), looking()) is None
 
 
+def test_what_no_camera_looks_at_is_not_filled():
+    def blind(points: torch.Tensor) -> Sight:
+        nobody = torch.zeros(0, len(points))
+        return Sight(nobody[..., None], nobody[..., None], nobody, nobody.bool())
+
+    assert fill_hole(scene_of(), blind) is None
+
+
 def test_where_the_rim_is_not_sound_nothing_is_filled():
     assert fill_hole(scene_of(), looking(leak=0.5)) is None
     assert fill_hole(scene_of(), looking(blind=12)) is None

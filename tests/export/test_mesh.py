@@ -65,6 +65,18 @@ def test_slabs_leave_no_seams(ball_views, frame, monkeypatch):
     assert len(parts[1]) == len(whole[1])
 
 
+def test_distances_of_exactly_zero_at_the_border_are_surface_too():
+    size, count = 6, 0
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        values = torch.randint(-1, 2, (size**3,), generator=generator).float()
+        volume = tsdf.DistanceVolume(size, torch.arange(size**3), values, torch.ones(size**3))
+        vertices, faces = tsdf.surface(volume)
+        assert ((vertices >= 0.5 / size) & (vertices <= 1 - 0.5 / size)).all()
+        count += len(faces)
+    assert count > 1000
+
+
 def test_what_lies_far_away_is_left_out_unless_asked_for(ball_views, frame):
     radius = 3.0
     walled = []
