@@ -87,7 +87,8 @@ class SoakEditor:
             "actions": sum(somebody.done.values()),
             "kinds": dict(somebody.done.most_common()),
             "refusals": dict(somebody.refused.most_common(20)),
-            "faults": text.count("Traceback (most recent call last)") + somebody.faults,
+            # One that is told in the page is written in the terminal too.
+            "faults": max(text.count("Traceback (most recent call last)"), somebody.faults),
             "start_mb": start,
             "warm_mb": warm,
             "end_mb": end,
