@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ import bench_edits  # noqa: E402
 from bench_edits import (  # noqa: E402
     UNEDITED,
     BenchEdits,
+    Frame,
     bake_selection,
     main,
     rows_of,
@@ -31,13 +33,14 @@ NOWHERE = Path("config.yml")
 def test_ratios_are_taken_round_by_round():
     # The second round was three times as slow for everybody.
     times = {UNEDITED: [1.0, 3.0, 1.0], "delete": [1.2, 3.6, 1.3]}
-    plain, deleted = rows_of(times, {UNEDITED: 100.0, "delete": 110.0})
+    frames = {UNEDITED: Frame(), "delete": Frame(goal=1.25)}
+    plain, deleted = rows_of(frames, times, {UNEDITED: 100.0, "delete": 110.0})
     assert (plain.seconds, plain.ratio, plain.goal) == (1.0, 1.0, None)
     assert deleted.seconds == 1.3
     assert deleted.ratio == pytest.approx(1.2)
     assert deleted.goal == 1.25
     assert deleted.memory_ratio == pytest.approx(1.1)
-    assert rows_of(times, {})[1].memory_ratio is None
+    assert rows_of(frames, times, {})[1].memory_ratio is None
 
 
 def test_frames_take_turns(monkeypatch):
@@ -46,12 +49,13 @@ def test_frames_take_turns(monkeypatch):
     rendered = []
 
     class Recorder:
-        def render(self, camera, edits):
-            rendered.append(edits)
+        def render(self, camera, edits, hidden):
+            rendered.append((edits, hidden))
 
-    frames = {UNEDITED: None, "delete": "edits"}
+    edits: Any = "edits"
+    frames = {UNEDITED: Frame(), "delete": Frame(edits, features=True)}
     times = time_frames(Recorder(), None, frames, 3)  # type: ignore[arg-type]
-    assert rendered == [None, "edits"] * 4
+    assert rendered == [(None, False), ("edits", True)] * 4
     assert times == {UNEDITED: [1.0] * 3, "delete": [1.0] * 3}
 
 
@@ -93,11 +97,17 @@ def test_everything_is_measured_and_written(trained, tmp_path, monkeypatch, caps
     main(bench)
     figures = json.loads(path.read_text())
     rows = {row["frame"]: row for row in figures["rows"]}
-    assert list(rows) == [UNEDITED, "recolour", "delete", "transform", "duplicate"]
+    looked_into = [f"{name}, with features" for name in ("recolour", "delete")]
+    recoloured, deleted = looked_into
+    assert list(rows) == [
+        *(UNEDITED, "recolour", recoloured, "delete", deleted, "transform", "duplicate")
+    ]
     assert rows["transform"]["goal"] == 1.8
-    for row in rows.values():
+    assert rows[deleted]["goal"] == 1.3
+    for name, row in rows.items():
         assert row["seconds"] > 0
-        assert row["megabytes"] > 50
+        assert (row["megabytes"] is None) == (name in looked_into)
+        assert row["megabytes"] is None or row["megabytes"] > 50
     assert "transform" in capsys.readouterr().out
     main(dataclasses.replace(bench, memory=False))
     assert all(r["megabytes"] is None for r in json.loads(path.read_text())["rows"])
