@@ -16,8 +16,9 @@ class Edit:
 
     load_config: Path | None = None
     """The config.yml that training wrote; by default of the last dff run below --runs."""
-    document: str = "edits.yml"
-    """Name of the edit document, in the folder."""
+    document: str | None = None
+    """Name of the edit document, in the folder; by default the one that was worked on last, or
+    edits.yml."""
     folder: Path | None = None
     """Where documents, selections and what is exported are kept; by default edits/ in the run."""
     runs: Path = Path("outputs")
@@ -38,7 +39,7 @@ class Edit:
         from dff.editor.app import default_folder, run_editor
         from dff.editor.compat import free_port
         from dff.editor.session import Session
-        from dff.editor.work_file import document_path
+        from dff.editor.work_file import document_path, last_document
         from dff.edits.storage import load_document
         from dff.errors import notice_in_one_line
         from dff.runs import last_run
@@ -50,7 +51,8 @@ class Edit:
         folder = self.folder or default_folder(config)
         # Before anything that takes long.
         free_port(self.host, self.port)
-        path = document_path(folder, self.document)
+        document = self.document or last_document(folder)
+        path = document_path(folder, document)
         if path.exists():
             load_document(path)
         # No folder is made beside a run that is not there.
@@ -59,11 +61,11 @@ class Edit:
         def ready(url: str) -> None:
             if not url.endswith(f":{self.port}"):
                 notice_in_one_line(f"port {self.port} is taken: this is at the next free one")
-            print(f"{config}\nopen {url} in a browser; Ctrl-C ends the editor", flush=True)
+            print(f"{config}\n{path}\nopen {url} in a browser; Ctrl-C ends the editor", flush=True)
 
         with alone_in(folder):
             scene = load(config, choose_device(self.device, 0))
             print("Looking at what the photos show (once for each training) ...", flush=True)
             print(f"The scene's surface has {len(scene.surface):,} voxels.", flush=True)
-            session = Session(scene, folder, self.document, self.trust, notice_in_one_line)
+            session = Session(scene, folder, document, self.trust, notice_in_one_line)
             run_editor(session, self.host, self.port, ready)

@@ -12,9 +12,8 @@ NOTHING = "-"
 def put(handle: Any, **properties: Any) -> None:
     """Give an element other properties; browsers are told of those alone that differ."""
     for name, value in properties.items():
-        # viser 0.2.7 knows no label of a button: it keeps the first.
-        before = getattr(handle, name, None)
-        if before is not None and isinstance(value, tuple):
+        before = getattr(handle, name)
+        if isinstance(value, tuple):
             before = tuple(before)
         if before != value:
             setattr(handle, name, value)

@@ -15,7 +15,7 @@ from dff.editor.kept_selections import KeptSelections
 from dff.editor.painting import Work
 from dff.editor.places import place_of
 from dff.editor.uploads import check_document, keep_file, kept_if_used
-from dff.editor.work_file import WorkFile, document_path, documents_in
+from dff.editor.work_file import FIRST_DOCUMENT, WorkFile, document_path, documents_in
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import EditDocument, EditStep
 from dff.edits.operations import Operation
@@ -47,7 +47,7 @@ class Session:
         self,
         scene: Scene,
         folder: Path,
-        document: str = "edits.yml",
+        document: str = FIRST_DOCUMENT,
         trusted: Sequence[Path] = (),
         notice: Callable[[str], None] = lambda line: None,
     ) -> None:

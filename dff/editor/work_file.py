@@ -12,6 +12,7 @@ from dff.edits.stack import EditStack
 from dff.edits.storage import document_text, load_document, save_document
 from dff.errors import DffError
 
+FIRST_DOCUMENT = "edits.yml"
 DOCUMENT_SUFFIXES = (".yml", ".yaml", ".json")
 # Of a document's name; those of its autosaves are longer, and systems take 255.
 MOST_NAME_BYTES = 200
@@ -43,6 +44,16 @@ def documents_in(folder: Path) -> list[str]:
     unsaved = f"{AUTOSAVED}json"
     names = {path.name.removesuffix(unsaved) for path in files}
     return sorted(name for name in names if AUTOSAVED not in name)
+
+
+def last_document(folder: Path) -> str:
+    """Name of the document of a folder that was worked on last, saved or not."""
+
+    def last_written(name: str) -> float:
+        files = (folder / name, folder / f"{name}{AUTOSAVED}json")
+        return max(file.stat().st_mtime for file in files if file.exists())
+
+    return max(documents_in(folder), key=last_written, default=FIRST_DOCUMENT)
 
 
 class WorkFile:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import dff.editor.app
 import dff.scene
 from dff.cli import main
 from dff.editor.alone import alone_in
+from dff.edits.document import EditStep
+from dff.edits.operations import Delete
+from dff.edits.selections import TextSelection
 from dff.errors import DffError
 
 
@@ -72,6 +77,32 @@ def test_the_folder_is_locked_while_the_editor_runs(monkeypatch, trained, tmp_pa
 
     monkeypatch.setattr(dff.editor.app, "run_editor", beside)
     main(["edit", "--load-config", str(trained), "--folder", str(tmp_path)])
+
+
+def test_the_document_that_was_worked_on_last_is_opened(monkeypatch, trained, tmp_path):
+    opened = []
+
+    def editing(session, _host, _port, _ready) -> None:
+        opened.append((session.path.name, session.recoverable() is not None))
+        if len(opened) > 1:
+            return
+        for name in ("castle.yml", "tower.yml"):
+            session.save(name)
+            # As if written at another time.
+            os.utime(tmp_path / name, (1e9, 1e9 + len(name)))
+        session.open("castle.yml")
+        session.change(lambda stack: stack.push(nothing_deleted()))
+
+    monkeypatch.setattr(dff.editor.app, "run_editor", editing)
+    config = ["edit", "--load-config", str(trained), "--folder", str(tmp_path)]
+    main(config)
+    main(config)
+    main([*config, "--document", "tower.yml"])
+    assert opened == [("edits.yml", False), ("castle.yml", True), ("tower.yml", False)]
+
+
+def nothing_deleted() -> EditStep:
+    return EditStep(enabled=False, selection=TextSelection(text=("red",)), operation=Delete())
 
 
 def test_no_folder_is_made_beside_a_run_that_is_not_there(capsys, tmp_path):

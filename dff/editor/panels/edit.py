@@ -42,11 +42,14 @@ class EditPanel:
         self._forms = {
             name: Form(gui, kind, self._kept, self._changed) for name, kind in self._kinds.items()
         }
+        # Two, as one could not change its label in viser 0.2.
         self._apply = gui.add_button("Apply to the selection", color="blue")
+        self._apply_too = gui.add_button("Apply as a new step", color="blue", visible=False)
         self._now = gui.add_markdown("")
         self._done = gui.add_button("Done with this step", visible=False)
         editor.on_change(self._which, self._choose)
-        editor.on_press(self._apply, self._wishes, lambda wishes, client: self._do(*wishes, client))
+        for button in (self._apply, self._apply_too):
+            editor.on_press(button, self._wishes, lambda wishes, client: self._do(*wishes, client))
         editor.on_click(self._done, lambda: editor.steps_panel.work_on(None))
         with gui.add_folder("Repaint by text", expand_by_default=False):
             self._repaint = RepaintPanel(editor)
@@ -65,7 +68,8 @@ class EditPanel:
             self.show(step)
         put(self._now, content="" if step is None else self._named(step))
         put(self._done, visible=step is not None)
-        put(self._apply, label="Apply to the selection" if step is None else "Apply as a new step")
+        put(self._apply, visible=step is None)
+        put(self._apply_too, visible=step is not None)
 
     def show(self, index: int) -> None:
         """Set the form to what a step does."""
