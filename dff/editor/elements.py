@@ -12,9 +12,8 @@ NOTHING = "-"
 def put(handle: Any, **properties: Any) -> None:
     """Give an element other properties; browsers are told of those alone that differ."""
     for name, value in properties.items():
-        # viser 0.2.7 does not know whether a folder is visible: that always is told.
-        before = getattr(handle, name, None)
-        if before is not None and isinstance(value, tuple):
+        before = getattr(handle, name)
+        if isinstance(value, tuple):
             before = tuple(before)
         if before != value:
             setattr(handle, name, value)

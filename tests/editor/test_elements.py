@@ -38,13 +38,3 @@ def test_entries_are_offered_once_and_without_any_there_is_nothing():
     offer(dropdown, {"one": 1, "two": 2})
     offer(dropdown, iter(("one", "two")))
     assert dropdown.told == [("options", ("one", "two"))]
-
-
-def test_what_an_older_viser_does_not_know_is_no_fault():
-    class Folder:
-        pass
-
-    folder = Folder()
-    put(folder, visible=True)
-    put(folder, visible=False)
-    assert folder.visible is False  # type: ignore[attr-defined]

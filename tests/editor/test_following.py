@@ -168,13 +168,13 @@ def test_unsaved_work_is_offered_until_somebody_answers(editor, scene):
     try:
         panel = later.recovery_panel
         later.actions.wait()
-        assert panel._folder.visible
+        assert panel._recover.visible
         assert "1 step " in panel._what.content
         apply(later, "delete")
         do(later, later.session.save)
-        assert panel._folder.visible
+        assert panel._recover.visible
         do(later, panel._recover_it)
-        assert not panel._folder.visible
+        assert not panel._recover.visible
         assert degrees(later) == [90.0]
         assert later.steps_panel.current is None
         do(later, later.session.undo)

@@ -20,23 +20,25 @@ class RecoveryPanel:
     def __init__(self, editor: Editor) -> None:
         self._editor = editor
         gui: Any = editor.server.gui
-        with gui.add_folder("Unsaved work was found", visible=False) as self._folder:
-            self._what = gui.add_markdown("")
-            self._recover = gui.add_button("Recover it", color="green")
-            self._forget = gui.add_button("Throw it away", color="red")
+        # No folder around them: viser 0.2.7 could not show it again.
+        self._what = gui.add_markdown("", visible=False)
+        self._recover = gui.add_button("Recover it", color="green", visible=False)
+        self._forget = gui.add_button("Throw it away", color="red", visible=False)
         editor.on_click(self._recover, self._recover_it)
         editor.on_click(self._forget, editor.session.forget_recoverable)
 
     def refresh(self) -> None:
         """Show whether there is something to answer."""
         offer = self._editor.session.recoverable()
-        put(self._folder, visible=offer is not None)
+        for element in (self._what, self._recover, self._forget):
+            put(element, visible=offer is not None)
         if offer is not None:
             count = len(offer.document.steps)
             put(
                 self._what,
-                content=f"An earlier run left a document of {count} step{'s' * (count != 1)} that "
-                "was not saved. Recovering it loses nothing: *Undo* leads back to what is now.",
+                content="**Unsaved work was found.** An earlier run left a document of "
+                f"{count} step{'s' * (count != 1)} that was not saved. Recovering it loses "
+                "nothing: *Undo* leads back to what is now.",
             )
 
     def tell(self, client: Any) -> None:
