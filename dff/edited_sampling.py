@@ -30,18 +30,25 @@ OPACITIES = (Delete, Extract, Opacity)
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """Samples that are asked about, flattened to (n, ...); as `edited_samples` takes them."""
+    """Samples that are asked about, flattened to (n, ...); as `edited_samples` takes them.
+
+    Attributes:
+        ray: number of each sample's ray.
+        per_ray: samples of each ray; None where they are not as many on every ray.
+    """
 
     positions: Float[Tensor, "n 3"]
-    directions: Float[Tensor, "n 3"]
+    directions: Float[Tensor, "rays 3"]
     deltas: Float[Tensor, "n 1"]
     last: Bool[Tensor, " n"]
-    ray: Int[Tensor, " n"] | None
+    ray: Int[Tensor, " n"]
     per_ray: int | None
 
     def where(self, kept: Bool[Tensor, " n"]) -> _Asked:
-        """Some of them, not as many on every ray."""
-        given = {name: v[kept] for name, v in vars(self).items() if isinstance(v, Tensor)}
+        """Some of them."""
+        index = kept.nonzero()[:, 0]
+        names = ("positions", "deltas", "last", "ray")
+        given = {name: getattr(self, name)[index] for name in names}
         return replace(self, **given, per_ray=None)
 
     def coloured(self, alphas: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
@@ -91,11 +98,11 @@ class EditedSamples:
 def edited_samples(
     edits: CompiledEdits,
     positions: Float[Tensor, "n 3"],
-    directions: Float[Tensor, "n 3"],
+    directions: Float[Tensor, "rays 3"],
     deltas: Float[Tensor, "n 1"],
     last: Bool[Tensor, " n"],
     touched: bool = False,
-    per_ray: int | None = None,
+    per_ray: int = 1,
 ) -> EditedSamples:
     """Alphas and colours of all layers together.
 
@@ -105,15 +112,14 @@ def edited_samples(
 
     Args:
         edits: the layers.
-        positions: of samples, in world units.
-        directions: unit view directions.
+        positions: of samples, in world units, ray by ray, from near to far.
+        directions: unit view directions of the rays.
         deltas: lengths of the samples along their rays, in world units.
         last: which samples are the last of their rays.
         touched: whether to find what each step changed.
-        per_ray: how many of the samples lie on each ray, where they are given ray by ray, from
-            near to far; without, each is alone.
+        per_ray: samples of each ray.
     """
-    ray = None if per_ray is None else rays_of(positions, per_ray)
+    ray = rays_of(positions, per_ray)
     asked = _Asked(positions, directions, deltas, last, ray, per_ray)
     steps = len(edits.operations) if touched else 0
     if not edits.layers:
@@ -165,7 +171,7 @@ def _own_positions(
 def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> EditedSamples:
     """What a layer has at samples whose positions are in its matter's coordinates."""
     matter = edits.matters[layer.matter]
-    own, directions, deltas = asked.positions, asked.directions, asked.deltas
+    own, directions, deltas, ray = asked.positions, asked.directions, asked.deltas, asked.ray
     density, code = matter.density(own)
     if layer.pose is not None:
         directions = layer.pose.inverse().turn(directions)
@@ -182,20 +188,23 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     for act, mask in acts:
         if isinstance(act.operation, OPACITIES):
             far, _ = apply_operations(far, far, [act.operation], [mask])
-            alphas, _ = apply_operations(alphas, alphas, [act.operation], [mask], asked.ray)
+            alphas, _ = apply_operations(alphas, alphas, [act.operation], [mask], ray)
     # Where nothing was done, as in an unedited scene, whose pixels would not be the same otherwise.
     coloured = asked.coloured(alphas)
+    shown = coloured.nonzero()[:, 0]
     rgb = own.new_zeros(len(own), 3)
-    rgb[coloured] = matter.colour(code[coloured], directions[coloured])
+    rgb[shown] = matter.colour(code[shown], directions, ray[shown])
     for act, mask in acts:
+        there = ((mask > 0) & coloured).nonzero()[:, 0]
+        if len(there) == 0:
+            continue
+        before, m = rgb[there], mask[there]
         if isinstance(act.operation, Repaint):
-            m = mask[:, None]
-            there = (mask > 0) & coloured
-            painted = edits.paints[act.step](own[there], directions[there], code[there], rgb[there])
-            rgb = rgb.clone()
-            rgb[there] = (1 - m[there]) * rgb[there] + m[there] * painted
+            paint = edits.paints[act.step]
+            painted = paint(own[there], directions[ray[there]], code[there], before)
+            rgb[there] = (1 - m[:, None]) * before + m[:, None] * painted
         elif not isinstance(act.operation, OPACITIES):
-            _, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
+            rgb[there] = apply_operations(alphas[there], before, [act.operation], [m])[1]
     if not steps:
         return EditedSamples(alphas, rgb, far, None)
     marks = own.new_zeros(len(own), steps)
@@ -231,19 +240,21 @@ def masks_of(
     asked = [number for number, act in enumerate(acts) if act.mask is not None]
     if not asked:
         return masks
+    there = visible.nonzero()[:, 0]
+    positions = own[there]
     balls = [acts[number].ball for number in asked]
-    near = [None if ball is None else ball.holds(own) for ball in balls]
-    where = visible
+    near = [None if ball is None else ball.holds(positions) for ball in balls]
     if all(held is not None for held in near):
-        held = torch.stack([h for h in near if h is not None])
-        where = visible & held.any(dim=0)
-    if not where.any():
+        some = torch.stack([held for held in near if held is not None]).any(dim=0).nonzero()[:, 0]
+        there, positions = there[some], positions[some]
+        near = [None if held is None else held[some] for held in near]
+    if len(there) == 0:
         return masks
     which = sorted({mask for number in asked if (mask := acts[number].mask) is not None})
-    found = dict(zip(which, matter.masks(which, own[where], exactly), strict=True))
+    found = dict(zip(which, matter.masks(which, positions, exactly), strict=True))
     for number, held in zip(asked, near, strict=True):
         values = found[acts[number].mask or 0].to(own)
-        masks[number][where] = values if held is None else values * held[where]
+        masks[number][there] = values if held is None else values * held
     return masks
 
 
@@ -274,7 +285,7 @@ def edited_density_fn(
 
 def rays_of(flat: Float[Tensor, "n C"], samples: int) -> Int[Tensor, " n"]:
     """The number of the ray of each sample, where every ray has as many."""
-    return torch.arange(len(flat), device=flat.device) // samples
+    return torch.arange(len(flat) // samples, device=flat.device).repeat_interleave(samples)
 
 
 def _kept_density(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dff.fields.feature_field import FeatureField
@@ -42,9 +42,14 @@ class FieldMatter:
         """Density in 1 / world unit, and geometry features."""
         return self.field.density_at(positions)
 
-    def colour(self, code: Float[Tensor, "n C"], directions: Points) -> Float[Tensor, "n 3"]:
-        """Colour in [0, 1], in the mean appearance."""
-        return self.field.colour_of(code, directions)
+    def colour(
+        self,
+        code: Float[Tensor, "n C"],
+        directions: Float[Tensor, "rays 3"],
+        ray: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n 3"]:
+        """Colour in [0, 1], in the mean appearance, each seen along the direction of its ray."""
+        return self.field.colour_of(code, directions, ray=ray)
 
     def proposal(self, level: int, positions: Points) -> Float[Tensor, "n 1"]:
         """Density of a proposal network; of the finest where there are fewer."""

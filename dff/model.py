@@ -268,7 +268,7 @@ class DFFModel(NerfactoModel):
         found = edited_samples(
             edits,
             samples.frustums.get_positions().reshape(-1, 3),
-            samples.frustums.directions.expand(*shape, 3).reshape(-1, 3),
+            samples.frustums.directions[:, 0],
             samples.deltas.reshape(-1, 1),
             last.reshape(-1),
             touched,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from dff.edits.layers import Layer, changes_opacity
@@ -23,8 +23,13 @@ class Matter(Protocol):
         """Density in 1 / unit, and what the colour needs to know of the points."""
         ...
 
-    def colour(self, code: Float[Tensor, "n C"], directions: Points) -> Float[Tensor, "n 3"]:
-        """Colour in [0, 1] seen along unit directions."""
+    def colour(
+        self,
+        code: Float[Tensor, "n C"],
+        directions: Float[Tensor, "rays 3"],
+        ray: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n 3"]:
+        """Colour in [0, 1], each seen along the unit direction of its ray."""
         ...
 
     def proposal(self, level: int, positions: Points) -> Float[Tensor, "n 1"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dff.edits.layers import Ball
@@ -76,7 +76,10 @@ class Filling:
         return density[:, None], values[:, 2:]
 
     def colour(
-        self, code: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]
+        self,
+        code: Float[Tensor, "n 3"],
+        directions: Float[Tensor, "rays 3"],
+        ray: Int[Tensor, " n"],
     ) -> Float[Tensor, "n 3"]:
         """The same from everywhere."""
         return code

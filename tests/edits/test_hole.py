@@ -119,7 +119,7 @@ def test_the_table_goes_on_under_the_ball(slope, leak, blind):
     below, code = filling.density(at(-2 * voxel))
     assert (above == 0).all()
     assert (alphas_from_density(below, torch.full((200, 1), voxel)) > 0.99).all()
-    colour = filling.colour(code, torch.zeros(200, 3))
+    colour = filling.colour(code, torch.zeros(1, 3), torch.zeros(200).long())
     torch.testing.assert_close(colour, table_colour(inside), atol=0.02, rtol=0)
     assert filling.holds(at(0.5 * voxel)).all()
     assert not filling.holds(at(0.3)).any()
