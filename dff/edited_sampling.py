@@ -304,6 +304,27 @@ def _kept_density(
     acts = tuple(act for act in layer.acts if isinstance(act.operation, OPACITIES))
     if not acts:
         return density
+    balls = [None if isinstance(act.operation, Extract) else act.ball for act in acts]
+    if any(ball is None for ball in balls):
+        return _thinned(matter, acts, density, own, deltas, ray)
+    # Elsewhere none of them does anything.
+    held = torch.stack([ball.holds(own) for ball in balls if ball is not None])
+    there = held.any(dim=0).nonzero()[:, 0]
+    if len(there) == 0:
+        return density
+    thinner = _thinned(matter, acts, density[there], own[there], deltas[there], ray[there])
+    return density.index_copy(0, there, thinner)
+
+
+def _thinned(
+    matter: Matter,
+    acts: tuple[Act, ...],
+    density: Float[Tensor, "n 1"],
+    own: Float[Tensor, "n 3"],
+    deltas: Float[Tensor, "n 1"],
+    ray: Int[Tensor, " n"],
+) -> Float[Tensor, "n 1"]:
+    """A proposal density with the alpha that acts leave, at positions where they may do so."""
     alphas = alphas_from_density(density, deltas)
     visible = alphas[:, 0] > VISIBLE_PROPOSAL_ALPHA
     masks = masks_of(matter, acts, own, visible, exactly=False)
