@@ -346,7 +346,7 @@ class DFFModel(NerfactoModel):
         losses["distortion_loss"] = self.config.distortion_loss_mult * metrics_dict["distortion"]
         if self.config.background_color == "last_sample":
             passing = 1.0 - outputs["accumulation"].mean()
-            losses["opacity_loss"] = self.config.opacity_loss_mult * passing
+            losses["opacity_loss"] = self.config.opacity_mult_at(self.step) * passing
         if outputs.get("features") and "features" in batch:
             # Features have unit length, whatever their dimension: teachers weigh the same.
             errors = [

@@ -59,6 +59,9 @@ class DFFModelConfig(NerfactoModelConfig):
     """Multiplier of the share of light that nothing stops; with background-color last_sample alone,
     where what lies farthest shines through the holes that things would keep. 0 for a handful of
     photos, whose space it fills with fog."""
+    opacity_warmup: int = 300
+    """Steps without that loss, and over which it then grows: from the first step on it fills some
+    captures with fog before there is anything in them."""
     use_gradient_scaling: bool = True
     """Scale gradients down near the cameras (no floaters in front of them)."""
     average_init_density: float = 1.0
@@ -118,7 +121,12 @@ class DFFModelConfig(NerfactoModelConfig):
         Raises:
             DffError: an option is out of its range.
         """
-        least = {"feature_every": 1, "feature_warmup": 0, "feature_samples_per_ray": 1}
+        least = {
+            "feature_every": 1,
+            "feature_warmup": 0,
+            "feature_samples_per_ray": 1,
+            "opacity_warmup": 0,
+        }
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and value < bound:
@@ -128,6 +136,12 @@ class DFFModelConfig(NerfactoModelConfig):
     def distils_at(self, step: int) -> bool:
         """Whether a step trains the feature field."""
         return step < self.feature_warmup or step % self.feature_every == 0
+
+    def opacity_mult_at(self, step: int) -> float:
+        """Multiplier of the opacity loss in a step."""
+        if step >= 2 * self.opacity_warmup:
+            return self.opacity_loss_mult
+        return self.opacity_loss_mult * max(0.0, step / self.opacity_warmup - 1.0)
 
     def radiance_shape(self) -> RadianceShape:
         """Sizes of the radiance field."""

@@ -57,16 +57,17 @@ class TestGradients:
         assert any(touched(model.proposal_networks.parameters()))
 
     def test_light_that_nothing_stops_costs_where_the_far_end_would_shine_through(self):
-        model = tiny_model(opacity_loss_mult=0.5)
+        model = tiny_model(opacity_loss_mult=0.5, opacity_warmup=200)
         model.train()
-        outputs = model.get_outputs(rays())
-        batch = {"image": torch.rand(RAYS, 3)}
-        losses = model.get_loss_dict(outputs, batch, model.get_metrics_dict(outputs, batch))
-        stopped = outputs["weights_list"][-1].double().sum(dim=(1, 2))
-        assert 0.05 < float(stopped.mean()) < 0.99
-        assert float(losses["opacity_loss"]) == pytest.approx(
-            0.5 * float((1 - stopped).mean()), rel=1e-4
-        )
+        for step, mult in ((0, 0.0), (200, 0.0), (250, 0.125), (400, 0.5), (999, 0.5)):
+            model.step = step
+            outputs = model.get_outputs(rays())
+            batch = {"image": torch.rand(RAYS, 3)}
+            losses = model.get_loss_dict(outputs, batch, model.get_metrics_dict(outputs, batch))
+            stopped = outputs["weights_list"][-1].double().sum(dim=(1, 2))
+            assert 0.05 < float(stopped.mean()) < 0.99
+            expected = mult * float((1 - stopped).mean())
+            assert float(losses["opacity_loss"]) == pytest.approx(expected, rel=1e-4)
         assert "opacity_loss" not in losses_of(tiny_model(background_color="black"))
 
     def test_the_appearance_learns_only_from_its_own_images(self):
