@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dff.edits.apply import apply_operations
 from dff.edits.compiled import CompiledEdits, Matter
-from dff.edits.layers import Act, Layer
-from dff.edits.operations import Delete, Extract, Opacity, Repaint
+from dff.edits.layers import Act, Layer, changes_opacity
+from dff.edits.operations import OPACITIES, Extract, Repaint
 from dff.rendering import alphas_from_density, weights_from_alphas
 
 # Dozens of samples that stop less light than this change no 8-bit pixel, whatever is done to them.
@@ -24,8 +24,6 @@ VISIBLE_WEIGHT = 1e-4
 VISIBLE_PROPOSAL_ALPHA = 1e-2
 # Optical depth is the logarithm of what passes, which must not be nothing.
 LEAST_PASSING = 1e-7
-# What changes alphas; everything else changes colours.
-OPACITIES = (Delete, Extract, Opacity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +179,9 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     opaque = layer.matter == 0 and layer.pose is None
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
-    if not any(isinstance(act.operation, OPACITIES) for act in layer.acts):
-        visible = visible & asked.coloured(alphas)
+    fades = changes_opacity([layer])
+    coloured = visible if fades else asked.coloured(alphas)
+    visible = visible & coloured
     masks = masks_of(matter, layer.acts, own, visible | asked.last if opaque else visible)
     acts = list(zip(layer.acts, masks, strict=True))
     for act, mask in acts:
@@ -190,7 +189,8 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
             far, _ = apply_operations(far, far, [act.operation], [mask])
             alphas, _ = apply_operations(alphas, alphas, [act.operation], [mask], ray)
     # Where nothing was done, as in an unedited scene, whose pixels would not be the same otherwise.
-    coloured = asked.coloured(alphas)
+    if fades:
+        coloured = asked.coloured(alphas)
     shown = coloured.nonzero()[:, 0]
     rgb = own.new_zeros(len(own), 3)
     rgb[shown] = matter.colour(code[shown], directions, ray[shown])

@@ -13,7 +13,7 @@ from torch import Tensor
 from dff.edited_sampling import masks_of
 from dff.edits.apply import apply_operations
 from dff.edits.compiled import CompiledEdits
-from dff.edits.operations import Delete, Extract, Opacity
+from dff.edits.operations import OPACITIES
 from dff.rendering import alphas_from_density
 
 # Less than this of the light is no surface.
@@ -51,11 +51,11 @@ def trained_places(
         here = own[near]
         density, _ = matter.density(here)
         alphas = alphas_from_density(density, length[near] / (1.0 if pose is None else pose.scale))
-        acts = tuple(a for a in layer.acts if isinstance(a.operation, (Delete, Extract, Opacity)))
+        acts = tuple(a for a in layer.acts if isinstance(a.operation, OPACITIES))
         masks = masks_of(matter, acts, here, alphas[:, 0] > LEAST_ALPHA)
         rgb = here.new_zeros(len(here), 3)
         for act, mask in zip(acts, masks, strict=True):
-            assert isinstance(act.operation, (Delete, Extract, Opacity))
+            assert isinstance(act.operation, OPACITIES)
             alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
         found = torch.zeros_like(most)
         found[near] = alphas

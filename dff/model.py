@@ -241,11 +241,7 @@ class DFFModel(NerfactoModel):
             density, geometry = self.field.get_density(samples)
             alphas = rendering.alphas_from_density(density, samples.deltas)
             weights = rendering.weights_from_alphas(alphas)
-            # Behind what is opaque no colour is asked for.
-            seen = weights[..., 0] > VISIBLE_WEIGHT
-            if self.config.background_color == "last_sample":
-                seen[..., -1] = True
-            rgb = colour_where(seen, self.field, geometry, samples)
+            rgb = colour_where(self.shown(weights), self.field, geometry, samples)
             outputs = self._composite(weights, rgb, samples)
         else:
             weights, outputs = self._edited_outputs(edits, samples, touched)
@@ -256,6 +252,14 @@ class DFFModel(NerfactoModel):
             if selection is not None:
                 outputs["relevancy"] = selection.scores(composited)[..., None]
         return outputs
+
+    def shown(self, weights: Tensor) -> Tensor:
+        """Which of the ray samples (rays, samples) get a colour: none behind what is opaque."""
+        seen = weights[..., 0] > VISIBLE_WEIGHT
+        if self.config.background_color == "last_sample":
+            # The light that is left meets what the last sample shows.
+            seen[..., -1] = True
+        return seen
 
     def _edited_outputs(
         self, edits: CompiledEdits, samples: RaySamples, touched: bool

@@ -50,7 +50,7 @@ def last_document(folder: Path) -> str:
     """Name of the document of a folder that was worked on last, saved or not."""
 
     def last_written(name: str) -> float:
-        files = (folder / name, folder / f"{name}{AUTOSAVED}json")
+        files = (folder / name, Autosave(folder / name).file)
         return max(file.stat().st_mtime for file in files if file.exists())
 
     return max(documents_in(folder), key=last_written, default=FIRST_DOCUMENT)

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from dff.edits.apply import SampleOperation
 from dff.edits.operations import (
+    OPACITIES,
     Background,
     Delete,
     Duplicate,
     Extract,
     Insert,
-    Opacity,
     Operation,
     Repaint,
     Replace,
@@ -338,4 +338,4 @@ def changes_opacity(layers: Sequence[Layer]) -> bool:
     """Whether light is stopped elsewhere than in the scene as it was trained."""
     if len(layers) != 1:
         return True
-    return any(isinstance(act.operation, (Delete, Extract, Opacity)) for act in layers[0].acts)
+    return any(isinstance(act.operation, OPACITIES) for act in layers[0].acts)

@@ -171,6 +171,9 @@ Operation = Annotated[
     Field(discriminator="type"),
 ]
 
+# What changes how much light a thing stops.
+OPACITIES = (Delete, Extract, Opacity)
+
 OPERATIONS: dict[str, type[Strict]] = {
     "delete": Delete,
     "extract": Extract,

@@ -15,7 +15,7 @@ from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from torch import Tensor
 
-from dff.edited_sampling import VISIBLE_WEIGHT, masks_of
+from dff.edited_sampling import masks_of
 from dff.edits.compiled import CompiledEdits, Paint
 from dff.fields.radiance_field import colour_where
 from dff.model import DFFModel
@@ -122,10 +122,7 @@ def _part(model: DFFModel, edits: CompiledEdits, rays: RayBundle, first: int) ->
     density, code = matter.density(positions)
     alphas = alphas_from_density(density, samples.deltas.reshape(-1, 1)).view(*shape, 1)
     weights = weights_from_alphas(alphas)
-    visible = weights[..., 0] > VISIBLE_WEIGHT
-    if model.config.background_color == "last_sample":
-        # The light that is left meets what the last sample shows.
-        visible[:, -1] = True
+    visible = model.shown(weights)
     rgb = colour_where(visible, model.field, code.view(*shape, -1), samples)
     picture = model.renderer_rgb(rgb=rgb, weights=weights)
     if model.config.background_color == "last_sample":
