@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dff.edits.apply import apply_operations
 from dff.edits.compiled import CompiledEdits, Matter
-from dff.edits.layers import Act, Layer, changes_opacity
+from dff.edits.layers import Act, Layer
 from dff.edits.operations import OPACITIES, Extract, Repaint
-from dff.rendering import alphas_from_density, weights_from_alphas
+from dff.rendering import alphas_from_density, transmittance
 
 # Dozens of samples that stop less light than this change no 8-bit pixel, whatever is done to them.
 VISIBLE_ALPHA = 1e-4
@@ -49,12 +49,20 @@ class _Asked:
         given = {name: getattr(self, name)[index] for name in names}
         return replace(self, **given, per_ray=None)
 
-    def coloured(self, alphas: Float[Tensor, "n 1"]) -> Bool[Tensor, " n"]:
-        """Which of them can show in a picture where these are their alphas."""
+    def coloured(
+        self, alphas: Float[Tensor, "n 1"], fading: Bool[Tensor, " n"] | None = None
+    ) -> Bool[Tensor, " n"]:
+        """Which of them can show in a picture.
+
+        Args:
+            alphas: what they stop.
+            fading: which may yet be made to stop less; None: none are.
+        """
         if self.per_ray is None:
             return (alphas[:, 0] > VISIBLE_ALPHA) | self.last
-        weights = weights_from_alphas(alphas.view(-1, self.per_ray, 1))
-        return (weights.view(-1) > VISIBLE_WEIGHT) | self.last
+        sure = alphas if fading is None else alphas.masked_fill(fading[:, None], 0.0)
+        passed = transmittance(sure.view(-1, self.per_ray, 1))
+        return ((passed.view(-1) * alphas[:, 0]) > VISIBLE_WEIGHT) | self.last
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,17 +187,20 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     opaque = layer.matter == 0 and layer.pose is None
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
-    fades = changes_opacity([layer])
-    coloured = visible if fades else asked.coloured(alphas)
-    visible = visible & coloured
-    masks = masks_of(matter, layer.acts, own, visible | asked.last if opaque else visible)
+    # What lies behind something that no act reaches stays unseen, whatever they do.
+    fading = _fading(layer.acts, own)
+    coloured = asked.coloured(alphas, fading)
+    visible = (visible | asked.last if opaque else visible) & coloured
+    if fading is not None and all(isinstance(act.operation, OPACITIES) for act in layer.acts):
+        visible = visible & fading
+    masks = masks_of(matter, layer.acts, own, visible)
     acts = list(zip(layer.acts, masks, strict=True))
     for act, mask in acts:
         if isinstance(act.operation, OPACITIES):
             far, _ = apply_operations(far, far, [act.operation], [mask])
             alphas, _ = apply_operations(alphas, alphas, [act.operation], [mask], ray)
     # Where nothing was done, as in an unedited scene, whose pixels would not be the same otherwise.
-    if fades:
+    if fading is not None:
         coloured = asked.coloured(alphas)
     shown = coloured.nonzero()[:, 0]
     rgb = own.new_zeros(len(own), 3)
@@ -264,23 +275,32 @@ def edited_density_fn(
     """A density function for the proposal sampler that sees the layers where they are."""
 
     def edited(positions: Float[Tensor, "*rays samples 3"]) -> Float[Tensor, "*rays samples 1"]:
-        gaps = (positions[..., 1:, :] - positions[..., :-1, :]).norm(dim=-1, keepdim=True)
-        deltas = torch.cat([gaps, gaps[..., -1:, :]], dim=-2).reshape(-1, 1)
-        flat = positions.reshape(-1, 3)
-        ray = rays_of(flat, positions.shape[-2])
-        total = flat.new_zeros(len(flat), 1)
+        along = _Along(positions.reshape(-1, 3), positions.shape[-2])
+        total = along.positions.new_zeros(len(along.positions), 1)
         for layer in edits.layers:
-            own, near = _own_positions(layer, flat)
+            own, near = _own_positions(layer, along.positions)
             if near is None:
-                total = total + _kept_density(edits, layer, level, own, deltas, ray)
+                total = total + _kept_density(edits, layer, level, own, along, None)
             elif near.any():
                 total = total.clone()
-                total[near] += _kept_density(
-                    edits, layer, level, own[near], deltas[near], ray[near]
-                )
+                there = near.nonzero()[:, 0]
+                total[near] += _kept_density(edits, layer, level, own[near], along, there)
         return total.view(*positions.shape[:-1], 1)
 
     return edited
+
+
+@dataclass(frozen=True, eq=False)
+class _Along:
+    """Positions (n, 3) in the world, ray by ray, and how many are on each ray."""
+
+    positions: Float[Tensor, "n 3"]
+    samples: int
+
+    def gaps(self, index: Int[Tensor, " k"]) -> Float[Tensor, "k 1"]:
+        """How far some of them are from the next one; the last of a ray, from the one before."""
+        first = index - (index % self.samples == self.samples - 1).to(index)
+        return (self.positions[first + 1] - self.positions[first]).norm(dim=-1, keepdim=True)
 
 
 def rays_of(flat: Float[Tensor, "n C"], samples: int) -> Int[Tensor, " n"]:
@@ -293,27 +313,43 @@ def _kept_density(
     layer: Layer,
     level: int,
     own: Float[Tensor, "n 3"],
-    deltas: Float[Tensor, "n 1"],
-    ray: Int[Tensor, " n"],
+    along: _Along,
+    index: Int[Tensor, " n"] | None,
 ) -> Float[Tensor, "n 1"]:
-    """Proposal density of one layer, in 1 / world unit, with the alpha that its acts leave."""
+    """Proposal density of one layer, in 1 / world unit, with the alpha that its acts leave.
+
+    Args:
+        edits, layer, level: which.
+        own: positions in the coordinates of its matter.
+        along: all samples.
+        index: which of them these are; None: all.
+    """
     matter = edits.matters[layer.matter]
     density = matter.proposal(level, own)
     if layer.pose is not None:
         density = density / layer.pose.scale
-    acts = tuple(act for act in layer.acts if isinstance(act.operation, OPACITIES))
-    if not acts:
+    fading = _fading(layer.acts, own)
+    if fading is None:
         return density
-    balls = [None if isinstance(act.operation, Extract) else act.ball for act in acts]
-    if any(ball is None for ball in balls):
-        return _thinned(matter, acts, density, own, deltas, ray)
-    # Elsewhere none of them does anything.
-    held = torch.stack([ball.holds(own) for ball in balls if ball is not None])
-    there = held.any(dim=0).nonzero()[:, 0]
+    there = fading.nonzero()[:, 0]
     if len(there) == 0:
         return density
-    thinner = _thinned(matter, acts, density[there], own[there], deltas[there], ray[there])
+    acts = tuple(act for act in layer.acts if isinstance(act.operation, OPACITIES))
+    which = there if index is None else index[there]
+    deltas, ray = along.gaps(which), which // along.samples
+    thinner = _thinned(matter, acts, density[there], own[there], deltas, ray)
     return density.index_copy(0, there, thinner)
+
+
+def _fading(acts: Sequence[Act], own: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"] | None:
+    """At which positions acts may change what is stopped; None: at none, whatever they are."""
+    fades = [act for act in acts if isinstance(act.operation, OPACITIES)]
+    if not fades:
+        return None
+    balls = [None if isinstance(act.operation, Extract) else act.ball for act in fades]
+    if any(ball is None for ball in balls):
+        return torch.ones(len(own), dtype=torch.bool, device=own.device)
+    return torch.stack([ball.holds(own) for ball in balls if ball is not None]).any(dim=0)
 
 
 def _thinned(

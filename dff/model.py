@@ -280,10 +280,12 @@ class DFFModel(NerfactoModel):
         )
         weights = rendering.weights_from_alphas(found.alphas.view(*shape, 1))
         rgb = found.rgb.view(*shape, 3)
-        outputs = self._composite(weights, rgb, samples)
+        outputs = self._depths(weights, samples)
         if self.config.background_color == "last_sample" or edits.background is not None:
             far = rgb[..., -1, :], found.far.view(*shape, 1)[..., -1, :]
             outputs.update(rendering.over_background(weights, rgb, *far, edits.background))
+        else:
+            outputs["rgb"] = self.renderer_rgb(rgb=rgb, weights=weights)
         if found.touched is not None:
             outputs["touched"] = rendering.accumulate(weights, found.touched.view(*shape, -1))
         elif touched:
@@ -291,12 +293,15 @@ class DFFModel(NerfactoModel):
         return weights, outputs
 
     def _composite(self, weights: Tensor, rgb: Tensor, samples: RaySamples) -> dict[str, Any]:
+        seen = self.renderer_rgb(rgb=rgb, weights=weights)
+        return {"rgb": seen, **self._depths(weights, samples)}
+
+    def _depths(self, weights: Tensor, samples: RaySamples) -> dict[str, Any]:
         distances = (samples.frustums.starts + samples.frustums.ends) / 2
         with torch.no_grad():
             depth = rendering.median_depth(weights, distances)
             expected = rendering.expected_depth(weights, distances)
         return {
-            "rgb": self.renderer_rgb(rgb=rgb, weights=weights),
             "accumulation": rendering.accumulation(weights),
             "depth": depth,
             "expected_depth": expected,
@@ -305,8 +310,9 @@ class DFFModel(NerfactoModel):
     def _render_hidden(self, weights: Tensor, samples: RaySamples) -> Tensor:
         assert self.feature_field is not None
         top, index = rendering.top_samples(weights.detach(), self.config.feature_samples_per_ray)
-        positions = samples.frustums.get_positions().detach()
-        positions = torch.gather(positions, -2, index[..., None].expand(*index.shape, 3))
+        frustums = samples.frustums
+        middle = torch.gather((frustums.starts + frustums.ends) / 2, -2, index[..., None])
+        positions = frustums.origins[..., :1, :] + frustums.directions[..., :1, :] * middle
         return rendering.render_features(top, self.feature_field.hidden_at(positions))
 
     def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:

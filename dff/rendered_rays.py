@@ -34,12 +34,15 @@ def render_rays(
     """
     chunk = model.config.eval_num_rays_per_chunk
     flat = rays.flatten()
-    parts: list[dict[str, Tensor]] = []
+    # Written in place: what many parts hold at once would have to be copied in the end.
+    joined: dict[str, Tensor] = {}
     for start in range(0, len(flat), chunk):
         bundle = model.collider(flat[start : start + chunk].to(model.device))
         outputs = model.render(bundle, edits, hidden=hidden, touched=touched)
-        parts.append({name: value.cpu() for name, value in outputs.items()})
+        for name, value in outputs.items():
+            if name not in joined:
+                joined[name] = torch.empty(len(flat), *value.shape[1:], dtype=value.dtype)
+            joined[name][start : start + chunk] = value
         if on_rows is not None:
             on_rows(min(1.0, (start + chunk) / len(flat)))
-    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return {name: value.view(*rays.shape, value.shape[-1]) for name, value in joined.items()}

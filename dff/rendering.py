@@ -55,9 +55,13 @@ def weights_from_alphas(
     Edits change alphas, not densities, so this is the form they use. Example: alphas
     (0.5, 0.5, 1) give weights (0.5, 0.25, 0.25).
     """
-    transmittance = torch.cumprod(1.0 - alphas[..., :-1, :], dim=-2)
-    transmittance = torch.cat([torch.ones_like(alphas[..., :1, :]), transmittance], dim=-2)
-    return transmittance * alphas
+    return transmittance(alphas) * alphas
+
+
+def transmittance(alphas: Float[Tensor, "*rays samples 1"]) -> Float[Tensor, "*rays samples 1"]:
+    """Share of the light that comes as far as each sample, ``T_i = prod_{j<i} (1 - alpha_j)``."""
+    passed = torch.cumprod(1.0 - alphas[..., :-1, :], dim=-2)
+    return torch.cat([torch.ones_like(alphas[..., :1, :]), passed], dim=-2)
 
 
 def accumulate(

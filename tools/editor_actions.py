@@ -115,6 +115,16 @@ class Anybody:
         self._rest()
         self._visitor.quiet(LONGEST, LONGEST_TASK)
 
+    def put_away(self) -> None:
+        """Close the other tab, select nothing and remove all steps, which can be undone."""
+        if self._other is not None:
+            self._second_tab()
+        self._press("Select nothing")
+        # From the last: a step may be what later ones need.
+        while steps := self._steps():
+            self._set("Step", steps[-1])
+            self._press("Remove")
+
     def act(self) -> str:
         """Do one thing, and wait until the editor is quiet; what was done."""
         before = self.done.copy()
@@ -167,8 +177,11 @@ class Anybody:
         return WEIGHTS.get(element.label, 1.0)
 
     def _crowded(self) -> bool:
-        steps = next((e for e in self._visitor.elements.values() if e.label == "Step"), None)
-        return steps is not None and len(steps.state["options"]) > MOST_STEPS
+        return len(self._steps()) >= MOST_STEPS
+
+    def _steps(self) -> tuple[str, ...]:
+        """Of the document; the first entry of the list is for none of them."""
+        return tuple(self._visitor.element("Step").state["options"][1:])
 
     def _value(self, element: Element) -> object:
         if element.label in ("Words", "But not", "select there", "Prompt"):

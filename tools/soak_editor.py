@@ -7,8 +7,9 @@ could do next: values within their ranges, buttons that can be pressed, clicks a
 picture, other cameras, another tab, with a seed. Refusals in one line are what the editor is to do;
 tracebacks are counted, and how much more memory the process holds in the end than when everything
 had been done once: until then libraries are loaded and kernels built. Both times it rests, with a
-picture of the same kind. That growth is to be 100 MB at most; the one since the first picture is
-told too, and the most that was held in between.
+picture of the same kind in one tab, nothing selected and no step: what stays then was lost. That
+growth is to be 100 MB at most; the ones since the first picture and with the work as it was left,
+in which there may be more steps, are told too, and the most that was held in between.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +83,11 @@ class SoakEditor:
                 first, soaked = self._keep_on(somebody, process.pid)
                 somebody.leave()
             text = log_path.read_text()
-        start, warm, end = first[0].mb, first[-1].mb, soaked[-1].mb
+        start, (left_warm, warm), (left_end, end) = (
+            first[0].mb,
+            (each.mb for each in first[-2:]),
+            (each.mb for each in soaked[-2:]),
+        )
         found = {
             "minutes": self.minutes,
             "actions": sum(somebody.done.values()),
@@ -94,6 +100,7 @@ class SoakEditor:
             "end_mb": end,
             "most_mb": max(h.mb for h in soaked),
             "growth_from_start_mb": round(end - start, 1),
+            "growth_as_left_mb": round(left_end - left_warm, 1),
             "growth_mb": round(end - warm, 1),
         }
         console = Console()
@@ -120,17 +127,23 @@ class SoakEditor:
         with Progress(transient=True) as bar:
             task = bar.add_task("everything once", total=None)
             somebody.everything(did)
-            somebody.rest()
-            did("rested")
+            self._compare(somebody, did)
             first, seconds = len(held), 60 * self.minutes
             since = time.monotonic()
             bar.update(task, description="soaking", total=seconds)
             while (gone := time.monotonic() - since) < seconds:
                 did(somebody.act())
                 bar.update(task, completed=gone)
-            somebody.rest()
-            did("rested")
+            self._compare(somebody, did)
         return held[:first], held[first:]
+
+    def _compare(self, somebody: Anybody, did: Callable[[str], None]) -> None:
+        """Note what is held as it was left, and with everything put away."""
+        somebody.rest()
+        did("rested")
+        somebody.put_away()
+        somebody.rest()
+        did("put away")
 
 
 def resident_mb(process: int) -> float:

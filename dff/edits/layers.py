@@ -47,8 +47,9 @@ class Ball:
 
     def holds(self, points: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
         """Which points lie in it."""
-        away = points - self.center.to(points)
-        return (away * away).sum(dim=-1) <= self.radius * self.radius
+        # By coordinate: torch sums over an axis of three several times slower.
+        x, y, z = (points[..., axis] - float(self.center[axis]) for axis in range(3))
+        return x * x + y * y + z * z <= self.radius * self.radius
 
 
 @dataclass(frozen=True, eq=False)
