@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from dff.files import atomic_write
 VERSION = 1
 # In the names of autosaves, and of no document.
 AUTOSAVED = ".autosave."
+# What copies of unsaved work are called beside their document.
+ASIDE = re.compile(r"(-unsaved-\d+)+$")
 # Of the history; what lies further back is not what one wants after a crash.
 MAX_MOMENTS = 100
 
@@ -98,8 +101,9 @@ class Autosave:
         Raises:
             DffError: the file cannot be written.
         """
-        number = 1
-        while (aside := self.path.with_stem(f"{self.path.stem}-unsaved-{number}")).exists():
+        # What was put aside of something that was put aside goes beside it, under the same name.
+        stem, number = ASIDE.sub("", self.path.stem), 1
+        while (aside := self.path.with_stem(f"{stem}-unsaved-{number}")).exists():
             number += 1
         save_document(offered, aside)
         return aside

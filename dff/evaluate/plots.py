@@ -12,6 +12,7 @@ from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from dff.files import atomic_write
@@ -99,6 +100,10 @@ def write_panels(
     ):
         for label, (xs, ys) in series.items():
             axes.loglog(xs, ys, marker="o", label=label)
+        # Powers of ten may be none of them, or a single one.
+        axes.set_xticks(sorted({x for xs, _ in series.values() for x in xs}))
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(title)
         axes.set_ylabel(axis)
         axes.grid(alpha=0.3, which="both")

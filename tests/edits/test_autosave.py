@@ -89,6 +89,16 @@ def test_what_was_recovered_can_be_put_aside_as_a_document(tmp_path):
     assert [load_document(aside) for aside in asides] == [document("first"), document("second")]
 
 
+def test_what_is_put_aside_of_such_a_copy_is_called_like_its_document(tmp_path):
+    for called, wanted in (
+        ("edits-unsaved-1", "edits-unsaved-1"),
+        ("edits-unsaved-1-unsaved-3", "edits-unsaved-2"),
+        ("my-unsaved-work", "my-unsaved-work-unsaved-1"),
+    ):
+        aside = Autosave(tmp_path / f"{called}.yml").put_aside(document(called))
+        assert aside.name == f"{wanted}.yml"
+
+
 def test_a_history_that_is_too_long_to_be_read_again_is_left_out(tmp_path):
     stack = EditStack(document(*(f"thing {n}" for n in range(900))))
     for _ in range(60):
