@@ -212,6 +212,21 @@ def test_colours_are_asked_for_behind_what_is_deleted():
     assert (asked > PLANE[0]).all()
 
 
+@pytest.mark.parametrize(("where", "asked"), [(PLANE, 0), (WALL, 4)])
+def test_of_what_can_be_deleted_only_what_can_be_seen_is_asked_about(where, asked):
+    along = torch.arange(0.55, 6.0, 0.1)
+    positions = torch.stack([torch.zeros_like(along), torch.zeros_like(along), 3.0 - along], dim=1)
+    features = WallFeatures()
+    ball = Ball(torch.tensor([0.0, 0.0, 3.0 - sum(where) / 2]), 0.6)
+    layer = Layer(0, (Act(0, Delete(), 0, ball),))
+    made = CompiledEdits((layer,), (matter(features, (anywhere,)),), (Delete(),))
+    deltas, last = torch.full((len(along), 1), 0.1), torch.zeros(len(along), dtype=torch.bool)
+    down_once = torch.tensor([[0.0, 0.0, -1.0]])
+    found = edited_samples(made, positions, down_once, deltas, last, per_ray=len(along))
+    assert features.asked == asked
+    assert found.rgb[:, 0].any() != bool(asked)
+
+
 def test_the_samples_move_from_the_deleted_wall_to_the_plane():
     model = walls()
     fn = edited_density_fn(edits(0, Delete()), 0)
