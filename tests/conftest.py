@@ -275,6 +275,19 @@ def trained(_trained, colour_teacher, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def _both(tmp_path_factory, shared_capture, train_small) -> Path:
+    folder = tmp_path_factory.mktemp("both")
+    return train_small(shared_capture, folder, 250, teachers="edges,colour")
+
+
+@pytest.fixture
+def both(_both, colour_teacher, monkeypatch) -> Path:
+    """The same of one that was distilled from the colours and the edges."""
+    monkeypatch.setattr("dff.scene.BAKED_RAYS", 3000)
+    return _both
+
+
+@pytest.fixture(scope="session")
 def _scene(_trained):
     from dff.scene import load
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,16 +17,8 @@ from dff.scene import load
 from dff.training import train_scene
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory, shared_capture, train_small) -> Path:
-    """The ``config.yml`` of a scene distilled from the colours and the edges."""
-    folder = tmp_path_factory.mktemp("both")
-    return train_small(shared_capture, folder, 250, teachers="edges,colour")
-
-
 @pytest.fixture
-def scene(both, colour_teacher, monkeypatch):
-    monkeypatch.setattr("dff.scene.BAKED_RAYS", 3000)
+def scene(both):
     return load(both, device="cpu")
 
 

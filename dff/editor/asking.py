@@ -104,15 +104,14 @@ def ask_text(scene: Scene, query: TextQuery, threshold: float | None = None) -> 
         DffError: a word is not known, or no teacher understands words.
     """
     query = dataclasses.replace(query, threshold=threshold)
-    described = None
-    if query.teacher is None:
-        described = TextSelection(
-            text=query.positives,
-            negative=query.negatives,
-            threshold=threshold,
-            temperature=query.temperature,
-            softness=TEXT_SOFTNESS,
-        )
+    described = TextSelection(
+        text=query.positives,
+        negative=query.negatives,
+        threshold=threshold,
+        temperature=query.temperature,
+        teacher=query.teacher,
+        softness=TEXT_SOFTNESS,
+    )
     return Asked(
         ", ".join(query.positives),
         answer(scene, query, TEXT_SOFTNESS),

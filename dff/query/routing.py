@@ -16,6 +16,8 @@ from torch import Tensor
 
 from dff.errors import DffError
 
+# Asks all teachers of a scene together.
+PRODUCT = "product"
 _NO_FEATURES = "this scene was trained without features: add a teacher by `dff features --lift`"
 
 
@@ -44,8 +46,8 @@ def text_teacher(teachers: Sequence[Distilled], asked: str | None = None) -> str
         DffError: there is none, the scene has not the one that was asked for, or none has a text
             tower.
     """
-    if asked == "product":
-        raise DffError("words go to one teacher: 'product' is for clicks and patches")
+    if asked == PRODUCT:
+        raise DffError(f"words go to one teacher: '{PRODUCT}' is for clicks and patches")
     if asked is not None:
         return _known(teachers, asked)
     for teacher in teachers:
@@ -71,7 +73,7 @@ def likeness_teachers(teachers: Sequence[Distilled], asked: str | None = None) -
         DffError: there is none, or the scene has not the one that was asked for.
     """
     names = tuple(teacher.name for teacher in teachers)
-    if asked == "product" and names:
+    if asked == PRODUCT and names:
         return names
     if asked is not None:
         return (_known(teachers, asked),)

@@ -12,6 +12,7 @@ from dff.editor.panels.refine import RefinePanel
 from dff.editor.panels.things import ThingsPanel
 from dff.editor.sent_pictures import shrunk
 from dff.errors import DffError
+from dff.query.routing import PRODUCT
 from dff.query.text import TextQuery, split_phrases
 
 if TYPE_CHECKING:
@@ -49,7 +50,11 @@ class SelectPanel:
         editor.on_change(self._suggested, self._take)
         names = tuple(record.name for record in editor.session.scene.model.teacher_records)
         self._teacher = gui.add_dropdown(
-            "Teacher", (AUTOMATIC, *names), initial_value=AUTOMATIC, visible=len(names) > 1
+            "Teacher",
+            (AUTOMATIC, *names, PRODUCT),
+            initial_value=AUTOMATIC,
+            hint="whose features answer; product: all together, for clicks and pictures",
+            visible=len(names) > 1,
         )
         self._tool = gui.add_dropdown("Mouse", TOOLS, initial_value="orbit")
         editor.on_change(self._tool, editor.use)
