@@ -3,9 +3,11 @@
 Nothing behind a thing was ever seen. But what it stood on is seen all around it, and by a few
 cameras far under it. So rays of many cameras are sent at the plane that it stood on, cell by cell:
 where most of them end on the plane, the scene shows its surface; the rest, under the thing, is the
-hole. Height and colour are carried into it from what is seen: both are harmonic there (Laplace's
-equation with the rim as boundary values), the smoothest surface that fits the rim without going
-beyond its values.
+hole. Height and colour are carried into it from what is seen. The height is harmonic there
+(Laplace's equation with the rim as boundary values), the smoothest surface that fits the rim
+without going beyond its values. The colour goes on for a while as it changes at the rim (a spline
+in tension, Smith and Wessel 1990): the shade that a thing casts where it touches gets darker
+towards it. It gets no lighter than the harmonic one.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
-from scipy.sparse import coo_matrix
-from scipy.sparse.linalg import spsolve
+from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -41,6 +43,9 @@ STEADY, LEVEL, STANDS, LEAST, CLEAN = 0.9, 0.5, 0.5, 2, 0.1
 # A surface is stood on when this share of the thing is on one side of it.
 ONE_SIDE = 0.9
 FEWEST, TRIALS = 12, 256
+# Over about how many voxels into the hole a colour goes on changing as it does at the rim: over
+# more, it would make more of what is but a pattern of the surface.
+GOING_ON = 1.0
 # Share of the cells around a hole whose height must be known for it to be filled.
 FLAT_SHARE = 0.4
 AROUND = np.ones((3, 3), dtype=bool)
@@ -120,8 +125,13 @@ def fill_hole(
         return None
     if level[ring].sum() < FLAT_SHARE * ring.sum():
         return None
-    heights = _harmonic(mapped(_median(height[..., None], on)), level)
-    colours = _harmonic(mapped(_median(sight.rgb, clean)), known)
+    flat = _laplacian(near.shape)
+    heights = _carried_in(mapped(_median(height[..., None], on)), level, flat)
+    seen = mapped(_median(sight.rgb, clean))
+    even = _carried_in(seen, known, flat)
+    tension = flat.multiply((GOING_ON * FINE) ** -2)
+    going_on = _carried_in(seen, known, csr_matrix(flat @ flat + tension))
+    colours = np.minimum(going_on, even)
     return Filling(
         origin,
         axes,
@@ -221,30 +231,27 @@ def _axes(normal: Float[Tensor, " 3"]) -> Float[Tensor, "3 3"]:
     return torch.stack([first, torch.linalg.cross(normal, first), normal])
 
 
-def _harmonic(
-    values: Float[np.ndarray, "r c k"], known: Bool[np.ndarray, "r c"]
-) -> Float[np.ndarray, "r c k"]:
-    """Known values, and in between the solution of Laplace's equation on the four neighbours.
-
-    At the border of the map what lies beyond counts as equal (no flow).
-    """
-    rows, columns = known.shape
-    number = np.arange(rows * columns).reshape(rows, columns)
+def _laplacian(shape: tuple[int, int]) -> csr_matrix:
+    """Graph Laplacian of a map's cells and their four neighbours, for each cell the sum of (own -
+    neighbour); at the border of the map what lies beyond counts as equal (no flow)."""
+    number = np.arange(shape[0] * shape[1]).reshape(shape)
     first = np.concatenate([number[:, :-1].ravel(), number[:-1].ravel()])
     second = np.concatenate([number[:, 1:].ravel(), number[1:].ravel()])
-    ends = np.concatenate([first, second]), np.concatenate([second, first])
-    unknown = ~known.ravel()
-    # A row for each cell: the sum over neighbours of (own - neighbour) is 0, or the value is known.
-    of_unknown = unknown[ends[0]]
-    i, j = ends[0][of_unknown], ends[1][of_unknown]
-    ones = np.ones(len(i))
-    diagonal = np.where(unknown, np.bincount(i, minlength=known.size), 1.0)
-    every = np.arange(known.size)
-    matrix = coo_matrix(
-        (
-            np.concatenate([diagonal, -ones]),
-            (np.concatenate([every, i]), np.concatenate([every, j])),
-        )
-    ).tocsc()
-    right = np.where(unknown[:, None], 0.0, values.reshape(-1, values.shape[-1]))
-    return np.asarray(spsolve(matrix, right)).reshape(values.shape)
+    pairs = np.concatenate([first, second]), np.concatenate([second, first])
+    beside = coo_matrix((np.ones(len(pairs[0])), pairs), shape=(number.size, number.size)).tocsr()
+    return diags(np.asarray(beside.sum(axis=1)).ravel()).tocsr() - beside
+
+
+def _carried_in(
+    values: Float[np.ndarray, "r c k"], known: Bool[np.ndarray, "r c"], cost: csr_matrix
+) -> Float[np.ndarray, "r c k"]:
+    """Known values, and in between those u of least ``u^T cost u`` over the cells of the map.
+
+    With the Laplacian L as cost they solve Laplace's equation; with L L, the biharmonic one.
+    """
+    flat = values.reshape(known.size, -1)
+    seen, unseen = np.flatnonzero(known), np.flatnonzero(~known)
+    found = flat.copy()
+    inside = cost[unseen][:, unseen].tocsc()
+    found[unseen] = splu(inside).solve(-(cost[unseen][:, seen] @ flat[seen]))
+    return found.reshape(values.shape)

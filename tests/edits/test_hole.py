@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dff.edits.hole import Sight, _harmonic, fill_hole
+from dff.edits.hole import Sight, _carried_in, _laplacian, fill_hole
 from dff.rendering import alphas_from_density
 from dff.selection.selection import Selection
 from dff.selection.surface_grid import SurfaceGrid
@@ -182,15 +182,19 @@ def test_where_the_rim_is_not_sound_nothing_is_filled():
     assert fill_hole(scene_of(), looking(blind=12)) is None
 
 
+def harmonic(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return _carried_in(values, known, _laplacian(known.shape))
+
+
 def test_harmonic_values_go_on_linearly_and_never_beyond_the_rim():
     rows, columns = np.meshgrid(np.arange(20.0), np.arange(30.0), indexing="ij")
     linear = np.stack([rows + 2 * columns, 5 - columns], axis=-1)
     hole = np.zeros((20, 30), dtype=bool)
     hole[5:12, 8:22] = True
-    found = _harmonic(np.where(hole[..., None], -99.0, linear), ~hole)
+    found = harmonic(np.where(hole[..., None], -99.0, linear), ~hole)
     np.testing.assert_allclose(found, linear, atol=1e-8)
     rough = np.random.default_rng(0).random((20, 30, 1))
-    filled = _harmonic(rough, ~hole)[hole]
+    filled = harmonic(rough, ~hole)[hole]
     assert rough[~hole].min() <= filled.min() <= filled.max() <= rough[~hole].max()
 
 
@@ -198,4 +202,32 @@ def test_where_nothing_is_known_beyond_a_border_values_stay_as_they_are_there():
     known = np.zeros((6, 9), dtype=bool)
     known[:, 0] = True
     values = np.where(known[..., None], 0.25, 7.0)
-    np.testing.assert_allclose(_harmonic(values, known), 0.25)
+    np.testing.assert_allclose(harmonic(values, known), 0.25)
+
+
+def test_biharmonic_values_go_on_bending():
+    """Of x^2 + y^2 the Laplacian is the same everywhere, on a grid too."""
+    rows, columns = np.meshgrid(np.arange(24.0) - 11, np.arange(30.0) - 15, indexing="ij")
+    bowl = (rows**2 + columns**2)[..., None]
+    hole = np.hypot(rows, columns) < 7
+    flat = _laplacian(hole.shape)
+    found = _carried_in(np.where(hole[..., None], 99.0, bowl), ~hole, flat @ flat)
+    np.testing.assert_allclose(found, bowl, atol=1e-6)
+
+
+def test_the_shade_where_a_thing_touches_gets_darker_towards_it():
+    """Brighter by the square of the distance, as far as the rim is seen."""
+    exact = looking()
+
+    def shaded(points: torch.Tensor) -> Sight:
+        sight = exact(points)
+        away = (sight.ends[..., :2] - MIDDLE).norm(dim=-1, keepdim=True)
+        grey = (0.1 + 8 * away**2).clamp_max(0.9).expand_as(sight.rgb)
+        return Sight(sight.ends, grey, sight.mask, sight.there)
+
+    filling = fill_hole(scene_of(), shaded)
+    middle = torch.tensor([[0.5, 0.5, 0.5 - 0.5 * filling.voxel]])
+    beside = middle + torch.tensor([[0.06, 0.0, 0.0]])
+    colours = [filling.density(points)[1][0] for points in (middle, beside)]
+    assert (colours[0] < colours[1]).all()
+    assert (colours[0] - 0.1).abs().max() < 0.05
