@@ -5,9 +5,9 @@ cameras far under it. So rays of many cameras are sent at the plane that it stoo
 where most of them end on the plane, the scene shows its surface; the rest, under the thing, is the
 hole. Height and colour are carried into it from what is seen. The height is harmonic there
 (Laplace's equation with the rim as boundary values), the smoothest surface that fits the rim
-without going beyond its values. The colour goes on for a while as it changes at the rim (a spline
-in tension, Smith and Wessel 1990): the shade that a thing casts where it touches gets darker
-towards it. It gets no lighter than the harmonic one.
+without going beyond its values. So is the hue of the colour, while its brightness goes on for a
+while as it changes at the rim (a spline in tension, Smith and Wessel 1990): the shade that a thing
+casts where it touches gets darker towards it. It gets no lighter than the harmonic one.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def fill_hole(
     even = _carried_in(seen, known, flat)
     tension = flat.multiply((GOING_ON * FINE) ** -2)
     going_on = _carried_in(seen, known, csr_matrix(flat @ flat + tension))
-    colours = np.minimum(going_on, even)
+    # Of the change only the shade: in hue it is the thing itself, whose light its rim has caught.
+    shade = going_on.sum(axis=-1) / np.maximum(even.sum(axis=-1), 1e-6)
+    colours = even * shade.clip(0.0, 1.0)[..., None]
     return Filling(
         origin,
         axes,

@@ -231,3 +231,22 @@ def test_the_shade_where_a_thing_touches_gets_darker_towards_it():
     colours = [filling.density(points)[1][0] for points in (middle, beside)]
     assert (colours[0] < colours[1]).all()
     assert (colours[0] - 0.1).abs().max() < 0.05
+
+
+def test_a_rim_that_caught_the_colour_of_the_thing_gives_no_more_of_it():
+    """Darker and greener the nearer: the filling may get darker, and not greener than the rim."""
+    exact = looking(leak=0.1)
+
+    def tinted(points: torch.Tensor) -> Sight:
+        sight = exact(points)
+        away = (sight.ends[..., :2] - MIDDLE).norm(dim=-1)
+        lost = 2 * (0.25 - away).clamp_min(0.0)
+        rgb = torch.stack([0.6 - lost, 0.6 + 0 * lost, 0.6 - lost], dim=-1)
+        return Sight(sight.ends, rgb, sight.mask, sight.there)
+
+    filling = fill_hole(scene_of(), tinted)
+    assert filling is not None
+    inside = filling.rgb[filling.there > 0]
+    nearest = torch.tensor([0.3, 0.6, 0.3])
+    assert (inside[:, 1] / inside.sum(dim=1)).max() <= nearest[1] / nearest.sum() + 1e-3
+    assert inside.sum(dim=1).min() < nearest.sum()
