@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
-from nerfstudio.field_components.field_heads import FieldHeadNames
-from torch import nn
 
 from dff.checkpoint import TeacherRecord
-from dff.edited_sampling import edited_density_fn, edited_samples, masks_of
+from dff.edited_sampling import edited_density_fn, edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.edits.layers import Act, Ball, Layer
 from dff.edits.operations import Delete, Extract, HueShift, Opacity
@@ -20,87 +20,19 @@ from dff.edits.similarity import Similarity, rotation_from_degrees
 from dff.field_matter import FieldMatter
 from dff.model import DFFModel, DFFModelConfig
 
-WALL, PLANE = (1.8, 2.2), (3.5, 4.5)  # distances from the camera
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-def distance(positions: torch.Tensor) -> torch.Tensor:
-    """Rays start at z = 3 and go straight down."""
-    return 3.0 - positions[..., 2:]
-
-
-def between(positions: torch.Tensor, limits: tuple[float, float]) -> torch.Tensor:
-    away = distance(positions)
-    return ((away >= limits[0]) & (away < limits[1])).float()
-
-
-def density_fn(positions: torch.Tensor) -> torch.Tensor:
-    return 50.0 * (between(positions, WALL) + between(positions, PLANE))
-
-
-class TwoWalls(nn.Module):
-    """Red in front, green behind."""
-
-    def density_at(self, positions):
-        red, green = between(positions, WALL), between(positions, PLANE)
-        return density_fn(positions), torch.cat([red, green, torch.zeros_like(red)], dim=-1)
-
-    def get_density(self, samples):
-        return self.density_at(samples.frustums.get_positions())
-
-    def colour_of(self, geometry, directions, appearance=None, ray=None):
-        return geometry
-
-    def forward(self, samples):
-        density, rgb = self.density_at(samples.frustums.get_positions())
-        return {FieldHeadNames.DENSITY: density, FieldHeadNames.RGB: rgb}
-
-
-class WallFeatures(nn.Module):
-    """Two hidden features: in front, and behind."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = 0
-
-    def unit_positions(self, positions: torch.Tensor) -> torch.Tensor:
-        return positions * 0.1 + 0.5
-
-    def hidden_at(self, positions: torch.Tensor) -> torch.Tensor:
-        self.asked += positions[..., 0].numel()
-        return torch.cat([between(positions, WALL), between(positions, PLANE)], dim=-1)
-
-
-class Feature:
-    """Selects where one hidden feature is on."""
-
-    def __init__(self, which: int) -> None:
-        self.which = which
-
-    def mask(self, hidden: torch.Tensor) -> torch.Tensor:
-        return hidden[..., self.which]
-
-
-def anywhere(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """No voxel says anything: the features have to be asked everywhere."""
-    return torch.zeros_like(unit[..., 0]), torch.ones_like(unit[..., 0], dtype=torch.bool)
-
-
-class Known:
-    """A place whose voxels say the soft mask themselves."""
-
-    def __init__(self, which: int) -> None:
-        self.limits = (WALL, PLANE)[which]
-
-    def __call__(self, unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        mask = between((unit - 0.5) * 10, self.limits)[..., 0]
-        return mask, torch.zeros_like(mask, dtype=torch.bool)
-
-
-def matter(features: nn.Module | None = None, places=None, snap=None) -> FieldMatter:
-    """The walls, with a selection of each of them."""
-    places = (Known(0), Known(1)) if places is None else places
-    scorers = (Feature(0), Feature(1))[: len(places)]
-    return FieldMatter(TwoWalls(), [density_fn], features or WallFeatures(), places, scorers, snap)
+from two_walls import (
+    PLANE,
+    WALL,
+    Known,
+    TwoWalls,
+    WallFeatures,
+    between,
+    density_fn,
+    distance,
+    matter,
+)
 
 
 def edits(which: int, operation) -> CompiledEdits:
@@ -212,21 +144,6 @@ def test_colours_are_asked_for_behind_what_is_deleted():
     assert (asked > PLANE[0]).all()
 
 
-@pytest.mark.parametrize(("where", "asked"), [(PLANE, 0), (WALL, 4)])
-def test_of_what_can_be_deleted_only_what_can_be_seen_is_asked_about(where, asked):
-    along = torch.arange(0.55, 6.0, 0.1)
-    positions = torch.stack([torch.zeros_like(along), torch.zeros_like(along), 3.0 - along], dim=1)
-    features = WallFeatures()
-    ball = Ball(torch.tensor([0.0, 0.0, 3.0 - sum(where) / 2]), 0.6)
-    layer = Layer(0, (Act(0, Delete(), 0, ball),))
-    made = CompiledEdits((layer,), (matter(features, (anywhere,)),), (Delete(),))
-    deltas, last = torch.full((len(along), 1), 0.1), torch.zeros(len(along), dtype=torch.bool)
-    down_once = torch.tensor([[0.0, 0.0, -1.0]])
-    found = edited_samples(made, positions, down_once, deltas, last, per_ray=len(along))
-    assert features.asked == asked
-    assert found.rgb[:, 0].any() != bool(asked)
-
-
 def test_the_samples_move_from_the_deleted_wall_to_the_plane():
     model = walls()
     fn = edited_density_fn(edits(0, Delete()), 0)
@@ -243,63 +160,6 @@ def test_a_solid_wall_of_half_opacity_lets_half_through(factor):
     ghost = walls().render(down(), edits(0, Opacity(factor=factor)))["rgb"]
     wanted = factor * RED + (1 - factor) * GREEN
     torch.testing.assert_close(ghost, wanted.expand(len(ghost), 3), rtol=0, atol=0.04)
-
-
-def asked_mask(made: FieldMatter, positions: torch.Tensor, visible: torch.Tensor, ball=None):
-    (mask,) = masks_of(made, (Act(0, Delete(), 0, ball),), positions, visible)
-    return mask
-
-
-def test_the_feature_field_is_asked_only_where_something_is():
-    features = WallFeatures()
-    positions = torch.tensor([0.0, 0.0, 1.0]) + torch.rand(80, 3) * 0.1
-    visible = torch.rand(80) > 0.7
-    mask = asked_mask(matter(features, (anywhere,)), positions, visible)
-    assert features.asked == int(visible.sum())
-    assert (mask[~visible] == 0).all()
-    assert torch.equal(mask[visible], features.hidden_at(positions[visible])[:, 0])
-    assert (mask[visible] == 1).all()
-
-
-def test_nothing_visible_is_nothing_asked():
-    features = WallFeatures()
-    mask = asked_mask(matter(features, (anywhere,)), torch.rand(6, 3), torch.zeros(6).bool())
-    assert torch.equal(mask, torch.zeros(6))
-    assert features.asked == 0
-
-
-def test_points_are_asked_about_where_the_snap_says():
-    def to_the_wall(unit: torch.Tensor, world: torch.Tensor) -> torch.Tensor:
-        moved = world.clone()
-        moved[:, 2] = 1.0
-        return moved
-
-    positions, visible = torch.full((4, 3), -5.0), torch.ones(4, dtype=torch.bool)
-    assert (asked_mask(matter(places=(anywhere,)), positions, visible) == 0).all()
-    snapped = matter(places=(anywhere,), snap=to_the_wall)
-    assert (asked_mask(snapped, positions, visible) == 1).all()
-
-
-def test_outside_its_place_a_selection_is_empty():
-    def left(unit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.zeros_like(unit[..., 0]), unit[..., 0] < 0.5
-
-    positions = torch.tensor([[-1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])
-    features = WallFeatures()
-    mask = asked_mask(matter(features, (left,)), positions, torch.ones(2, dtype=torch.bool))
-    assert mask.tolist() == [1.0, 0.0]
-    assert features.asked == 1
-
-
-def test_outside_its_ball_a_selection_is_empty_and_not_asked():
-    positions = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.5, 1.0], [0.0, 3.0, 1.0]])
-    features = WallFeatures()
-    ball = Ball(torch.tensor([0.0, 0.0, 1.0]), 1.0)
-    mask = asked_mask(
-        matter(features, (anywhere,)), positions, torch.ones(3, dtype=torch.bool), ball
-    )
-    assert mask.tolist() == [1.0, 1.0, 0.0]
-    assert features.asked == 2
 
 
 UP = Similarity(torch.eye(3, dtype=torch.float64), 1.0, torch.tensor([0.0, 0.0, 1.0]).double())
