@@ -148,8 +148,7 @@ def measure(
             measure_looking(run, name, figures)
             keep(figures)
     if bench.features and bench.dims:
-        plain = figures["dff_seconds_per_step"]
-        figures["by_dimension"] = cost_by_dimension(capture, bench.dims, 10, bench.steps, plain)
+        figures["by_dimension"] = cost_by_dimension(capture, bench.dims, 10, bench.steps)
     figures["peak_rss_gib"] = peak_gigabytes()
     return figures
 
