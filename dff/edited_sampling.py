@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -188,10 +188,11 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
     # What lies behind something that no act reaches stays unseen, whatever they do.
-    fading = _fading(layer.acts, own)
+    fading = _fading(layer, own)
     coloured = asked.coloured(alphas, fading)
     visible = (visible | asked.last if opaque else visible) & coloured
-    if fading is not None and all(isinstance(act.operation, OPACITIES) for act in layer.acts):
+    if fading is not None and len(layer.fades) == len(layer.acts):
+        # Spares gathering what `masks_of` would find to be out of reach.
         visible = visible & fading
     masks = masks_of(matter, layer.acts, own, visible)
     acts = list(zip(layer.acts, masks, strict=True))
@@ -284,7 +285,7 @@ def edited_density_fn(
             elif near.any():
                 total = total.clone()
                 there = near.nonzero()[:, 0]
-                total[near] += _kept_density(edits, layer, level, own[near], along, there)
+                total[there] += _kept_density(edits, layer, level, own[there], along, there)
         return total.view(*positions.shape[:-1], 1)
 
     return edited
@@ -328,25 +329,23 @@ def _kept_density(
     density = matter.proposal(level, own)
     if layer.pose is not None:
         density = density / layer.pose.scale
-    fading = _fading(layer.acts, own)
+    fading = _fading(layer, own)
     if fading is None:
         return density
     there = fading.nonzero()[:, 0]
     if len(there) == 0:
         return density
-    acts = tuple(act for act in layer.acts if isinstance(act.operation, OPACITIES))
     which = there if index is None else index[there]
     deltas, ray = along.gaps(which), which // along.samples
-    thinner = _thinned(matter, acts, density[there], own[there], deltas, ray)
+    thinner = _thinned(matter, layer.fades, density[there], own[there], deltas, ray)
     return density.index_copy(0, there, thinner)
 
 
-def _fading(acts: Sequence[Act], own: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"] | None:
-    """At which positions acts may change what is stopped; None: at none, whatever they are."""
-    fades = [act for act in acts if isinstance(act.operation, OPACITIES)]
-    if not fades:
+def _fading(layer: Layer, own: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"] | None:
+    """At which positions its acts may change what is stopped; None: at none, whatever they are."""
+    if not layer.fades:
         return None
-    balls = [None if isinstance(act.operation, Extract) else act.ball for act in fades]
+    balls = [None if isinstance(act.operation, Extract) else act.ball for act in layer.fades]
     if any(ball is None for ball in balls):
         return torch.ones(len(own), dtype=torch.bool, device=own.device)
     return torch.stack([ball.holds(own) for ball in balls if ball is not None]).any(dim=0)

@@ -51,10 +51,9 @@ def trained_places(
         here = own[near]
         density, _ = matter.density(here)
         alphas = alphas_from_density(density, length[near] / (1.0 if pose is None else pose.scale))
-        acts = tuple(a for a in layer.acts if isinstance(a.operation, OPACITIES))
-        masks = masks_of(matter, acts, here, alphas[:, 0] > LEAST_ALPHA)
+        masks = masks_of(matter, layer.fades, here, alphas[:, 0] > LEAST_ALPHA)
         rgb = here.new_zeros(len(here), 3)
-        for act, mask in zip(acts, masks, strict=True):
+        for act, mask in zip(layer.fades, masks, strict=True):
             assert isinstance(act.operation, OPACITIES)
             alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
         found = torch.zeros_like(most)

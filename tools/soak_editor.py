@@ -83,11 +83,8 @@ class SoakEditor:
                 first, soaked = self._keep_on(somebody, process.pid)
                 somebody.leave()
             text = log_path.read_text()
-        start, (left_warm, warm), (left_end, end) = (
-            first[0].mb,
-            (each.mb for each in first[-2:]),
-            (each.mb for each in soaked[-2:]),
-        )
+        start = first[0].mb
+        (left_warm, warm), (left_end, end) = ([h.mb for h in part[-2:]] for part in (first, soaked))
         found = {
             "minutes": self.minutes,
             "actions": sum(somebody.done.values()),

@@ -43,7 +43,7 @@ STEADY, LEVEL, STANDS, LEAST, CLEAN = 0.9, 0.5, 0.5, 2, 0.1
 # A surface is stood on when this share of the thing is on one side of it.
 ONE_SIDE = 0.9
 FEWEST, TRIALS = 12, 256
-# Over about how many voxels into the hole a colour goes on changing as it does at the rim: over
+# Over about how many voxels into the hole brightness goes on changing as it does at the rim: over
 # more, it would make more of what is but a pattern of the surface.
 GOING_ON = 1.0
 # Share of the cells around a hole whose height must be known for it to be filled.
@@ -129,11 +129,11 @@ def fill_hole(
     heights = _carried_in(mapped(_median(height[..., None], on)), level, flat)
     seen = mapped(_median(sight.rgb, clean))
     even = _carried_in(seen, known, flat)
+    # Brightness alone: in hue, what changes is the thing itself, whose light its rim has caught.
     tension = flat.multiply((GOING_ON * FINE) ** -2)
-    going_on = _carried_in(seen, known, csr_matrix(flat @ flat + tension))
-    # Of the change only the shade: in hue it is the thing itself, whose light its rim has caught.
-    shade = going_on.sum(axis=-1) / np.maximum(even.sum(axis=-1), 1e-6)
-    colours = even * shade.clip(0.0, 1.0)[..., None]
+    going_on = _carried_in(seen.sum(-1, keepdims=True), known, csr_matrix(flat @ flat + tension))
+    shade = going_on / np.maximum(even.sum(-1, keepdims=True), 1e-6)
+    colours = even * shade.clip(0.0, 1.0)
     return Filling(
         origin,
         axes,
@@ -254,6 +254,6 @@ def _carried_in(
     flat = values.reshape(known.size, -1)
     seen, unseen = np.flatnonzero(known), np.flatnonzero(~known)
     found = flat.copy()
-    inside = cost[unseen][:, unseen].tocsc()
-    found[unseen] = splu(inside).solve(-(cost[unseen][:, seen] @ flat[seen]))
+    rows = cost[unseen]
+    found[unseen] = splu(rows[:, unseen].tocsc()).solve(-(rows[:, seen] @ flat[seen]))
     return found.reshape(values.shape)

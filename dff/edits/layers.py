@@ -48,7 +48,7 @@ class Ball:
     def holds(self, points: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
         """Which points lie in it."""
         # By coordinate: torch sums over an axis of three several times slower.
-        x, y, z = (points[..., axis] - float(self.center[axis]) for axis in range(3))
+        x, y, z = (points[..., k] - middle for k, middle in enumerate(self.center.tolist()))
         return x * x + y * y + z * z <= self.radius * self.radius
 
 
@@ -140,6 +140,11 @@ class Layer:
     brought_by: frozenset[int] = frozenset()
     ball: Ball | None = None
     left: Float[Tensor, " n"] | None = None
+
+    @property
+    def fades(self) -> tuple[Act, ...]:
+        """Its acts that change how much light is stopped."""
+        return tuple(act for act in self.acts if isinstance(act.operation, OPACITIES))
 
     def acted(self, act: Act) -> Layer:
         """With one more act."""
@@ -337,6 +342,4 @@ def _extent(
 
 def changes_opacity(layers: Sequence[Layer]) -> bool:
     """Whether light is stopped elsewhere than in the scene as it was trained."""
-    if len(layers) != 1:
-        return True
-    return any(isinstance(act.operation, OPACITIES) for act in layers[0].acts)
+    return len(layers) != 1 or bool(layers[0].fades)

@@ -91,8 +91,7 @@ def test_clicks_and_rectangles_are_answered_by_the_one_that_was_chosen(
     editor.actions.wait()
     assert not person.said
     assert editor.session.selection.count > 0
-    if teacher in ("colour", PRODUCT):
-        assert editor.session.choice.asked.label == "rectangle"
+    assert editor.session.choice.asked.label == "rectangle"
 
 
 def test_another_teacher_gives_another_answer(editor, person, truth):
