@@ -18,6 +18,8 @@ from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import select_threshold, soft_mask
 from dff.selection.clicked import Clicked, ball_looks, likeness, select_clicked
 from dff.selection.exact import ExactQuery, TeacherQuery
+from dff.selection.islands import held_alone
+from dff.selection.refine import SELECTED
 from dff.selection.selection import Selection
 from dff.selection.shown import select_shown, with_its_kind
 from dff.selection.specks import without_specks
@@ -25,6 +27,7 @@ from dff.selection.stable import around_seeds, stable_component
 
 if TYPE_CHECKING:
     from dff.scene import Scene
+    from dff.selection.surface_grid import SurfaceGrid
 
 # On the rim of what was clicked the nearer look decides; but nothing less alike than this is taken.
 LEAST = 0.3
@@ -53,7 +56,7 @@ def answer(scene: Scene, query: Query, softness: float = 0.0) -> Selection:
 
 
 def answer_text(scene: Scene, query: TextQuery, softness: float = 0.0) -> Selection:
-    """What words name; components that are mere specks are left out."""
+    """What words name, without mere specks, and with what nothing else holds."""
     return answer_texts(scene, [query], softness)[0]
 
 
@@ -83,15 +86,23 @@ def _named(
     softness: float,
 ) -> Selection:
     threshold = choose_threshold(scores, scene.surface.rays, query.threshold)
-    values = soft_mask(scores, threshold, softness)
-    kept = without_specks(scene.surface, values > 0)
     against = ", ".join(query.negatives or canonical)
     how = (
         f"'{', '.join(query.positives)}' against {against} by {part.teacher}, "
         f"threshold {threshold:.3f}"
     )
-    exact = ExactQuery((part,), threshold, softness)
-    return Selection(scene.surface, values * kept.to(values), scores, exact, (how,))
+    return _scored(scene.surface, scores, ExactQuery((part,), threshold, softness), how)
+
+
+def _scored(
+    grid: SurfaceGrid, scores: Float[Tensor, " n"], exact: ExactQuery, how: str
+) -> Selection:
+    """What scores select, without specks, and with what nothing else holds."""
+    values = soft_mask(scores, exact.threshold, exact.softness)
+    values = values * without_specks(grid, values > 0)
+    held = held_alone(grid, values >= SELECTED)
+    firm = held if held.any() else None
+    return Selection(grid, values + (1 - values) * held, scores, exact, (how,), firm)
 
 
 def answer_clicks(scene: Scene, query: ClickQuery, softness: float = 0.0) -> Selection:
@@ -189,10 +200,8 @@ def answer_patches(scene: Scene, query: PatchQuery, softness: float = 0.0) -> Se
     scores = product_of_scores([scene.baked(part.teacher).scores(part.query) for part in parts])
     threshold = select_threshold(scores, query.threshold, scene.surface.rays)
     exact = ExactQuery(parts, threshold, softness)
-    values = soft_mask(scores, threshold, softness)
-    kept = without_specks(scene.surface, values > 0)
     how = f"{query} by {exact.teachers}, threshold {threshold:.3f}"
-    return Selection(scene.surface, values * kept.to(values), scores, exact, (how,))
+    return _scored(scene.surface, scores, exact, how)
 
 
 def voxel_of(scene: Scene, click: Click | Spot) -> int:

@@ -229,7 +229,10 @@ def test_the_component_that_is_clicked_is_kept(scene, truth):
 
 
 def test_exactly_asks_the_field_in_all_that_is_selected(scene, truth, tmp_path):
-    made = answer(scene, TextQuery(("red",), ("green", "table", "sky")))
+    found = answer(scene, TextQuery(("red",), ("green", "table", "sky")))
+    firm = found.exactly().settled & (found.values >= 0.5)
+    assert torch.equal(firm, found.firm if found.firm is not None else torch.zeros_like(firm))
+    made = dataclasses.replace(found, firm=None)
     exact = made.exactly()
     assert not exact.settled[made.values >= 0.5].any()
     assert torch.equal(exact.settled[made.values < 0.5], made.settled[made.values < 0.5])

@@ -4,7 +4,8 @@
    *stable* (`stable_component`), and never so far that they reach a negative click.
 2. What was found says how the thing looks, what lies around it how its surroundings look: each
    voxel near the rim goes to the nearer of the two, which moves the rim to where they meet.
-3. A negative click takes away what is nearer to it than to the positive ones, on the surface and in
+3. What nothing but the thing holds, such as a bottle's cap, goes with it (`held_alone`).
+4. A negative click takes away what is nearer to it than to the positive ones, on the surface and in
    look, and nothing elsewhere.
 
 A click on a rim meets a mixture of two things: it says where, not what. Where there are clearer
@@ -27,6 +28,7 @@ from dff.errors import DffError
 from dff.query.prototypes import cluster, prototypes_of
 from dff.query.routing import product_of_scores
 from dff.query.scores import cosine_scores, normalise
+from dff.selection.islands import held_alone
 from dff.selection.regions import Regions
 from dff.selection.stable import around_seeds, stable_component
 from dff.selection.surface_grid import SurfaceGrid
@@ -58,7 +60,8 @@ class Clicked:
 
     Attributes:
         chosen: (n,), which voxels.
-        firm: (n,), those of them, and of the others, that were clicked for their place alone.
+        firm: (n,), those of them, and of the others, that were clicked for their place alone, or
+            are there because nothing else holds them.
         positives: the looks of the thing.
         negatives: those of what surrounds it and of unwanted clicks.
     """
@@ -107,11 +110,12 @@ def select_clicked(
             negatives = joined([distinct(looks_of(spaces, around), positives), unwanted])
         mine = likeness(spaces, positives) > likeness(spaces, negatives)
         chosen = around_seeds(grid, ((mine & rim) | added) & ~lost, seeds)
+    held = held_alone(grid, chosen, without=lost)
     hazy = [v for v in (*seeds, *others) if v not in (*clear, *of_others)]
-    firm = _union(grid, [_ball(grid, voxel) for voxel in hazy]) | parted
+    firm = _union(grid, [_ball(grid, voxel) for voxel in hazy]) | parted | held
     if len(seeds) + len(others) > 1:
         firm[[*seeds, *others]] = True
-    return Clicked(chosen, firm, positives, negatives)
+    return Clicked(chosen | held, firm, positives, negatives)
 
 
 def likeness(spaces: Sequence[Space], looks: Looks) -> Float[Tensor, " n"]:

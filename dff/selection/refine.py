@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from dff.errors import DffError
+from dff.selection.islands import islands
 from dff.selection.surface_grid import SurfaceGrid
 
 SELECTED = 0.5
@@ -87,8 +88,7 @@ def shrink(grid: SurfaceGrid, values: Values, distance: float) -> Values:
 def fill_holes(grid: SurfaceGrid, values: Values, share: float = 0.1) -> Values:
     """Select gaps that what is selected encloses.
 
-    A gap is a component of what is not selected that touches what is, and that fewer than
-    ``share`` as many rays met as the selection.
+    A gap is one of the `islands` of what is selected.
 
     Args:
         grid: the voxels.
@@ -100,16 +100,7 @@ def fill_holes(grid: SurfaceGrid, values: Values, share: float = 0.1) -> Values:
     """
     if not 0.0 <= share <= 1.0:
         raise DffError(f"the largest share of a hole must be from 0 to 1, not {share}")
-    selected = values >= SELECTED
-    number = grid.components(~selected)
-    if not selected.any() or not (~selected).any():
-        return values.clone()
-    a, b = grid.ends
-    across = torch.cat([number[a[selected[b]]], number[b[selected[a]]]])
-    touching = torch.unique(across[across >= 0])
-    sizes = torch.bincount(number[number >= 0], grid.rays[number >= 0].double())
-    small = touching[sizes[touching] < share * float(grid.rays[selected].sum())]
-    return torch.where(torch.isin(number, small), torch.ones_like(values), values)
+    return torch.where(islands(grid, values >= SELECTED, share), torch.ones_like(values), values)
 
 
 def smooth(grid: SurfaceGrid, values: Values, steps: int = 2) -> Values:

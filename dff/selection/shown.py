@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dff.query.routing import product_of_scores
 from dff.selection.clicked import RIM, Clicked, Space, dilated, likeness, parts_of, select_clicked
+from dff.selection.islands import held_alone
 from dff.selection.refine import smooth
 from dff.selection.specks import without_specks
 from dff.selection.surface_grid import SurfaceGrid
@@ -72,12 +73,9 @@ def select_shown(
 def with_its_kind(grid: SurfaceGrid, spaces: Sequence[Space], seeds: Sequence[int]) -> Clicked:
     """The thing that some voxels are of, and whatever in the scene looks the same."""
     found = select_clicked(grid, spaces, seeds)
-    return Clicked(
-        without_specks(grid, found.chosen | _of_its_kind(spaces, found)),
-        found.firm,
-        found.positives,
-        found.negatives,
-    )
+    chosen = without_specks(grid, found.chosen | _of_its_kind(spaces, found))
+    held = held_alone(grid, chosen)
+    return Clicked(chosen | held, found.firm | held, found.positives, found.negatives)
 
 
 def _best_voxels(scores: Float[Tensor, "n p"], alike: Float[Tensor, " n"]) -> list[int]:
