@@ -14,8 +14,9 @@ from torch import Tensor
 from dff.edits.compiled import CompiledEdits, Matter, Paint, no_edits
 from dff.edits.document import EditDocument
 from dff.edits.filling import Filling
-from dff.edits.layers import Brought, Chosen, Step, plan_layers
+from dff.edits.layers import Brought, Chosen
 from dff.edits.operations import Background, Insert, Operation, Repaint, Replace
+from dff.edits.plan import Step, plan_layers
 from dff.edits.references import referred
 from dff.edits.selections import StepSelection
 from dff.errors import DffError
@@ -135,7 +136,7 @@ class _Compiling:
             else:
                 filling = (len(self.fillings), made)
                 self.fillings.append(made)
-        return Step(operation, part, by, filling)
+        return Step(operation, part, by, filling, place)
 
 
 def compile_document(

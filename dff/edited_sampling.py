@@ -222,7 +222,7 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     marks = own.new_zeros(len(own), steps)
     for act, mask in acts:
         marks[:, act.step] = torch.maximum(marks[:, act.step], mask)
-    for step in layer.brought_by:
+    for step in layer.made_by:
         marks[:, step] = 1.0
     return EditedSamples(alphas, rgb, far, marks)
 

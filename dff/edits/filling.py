@@ -32,6 +32,7 @@ class Filling:
         height: (r, c), of the surface over the plane, in world units.
         rgb: (r, c, 3), its colour in [0, 1].
         there: (r, c), 1 in the hole and on its rim, 0 elsewhere.
+        rim: (n,), which voxels of the surface grid are the surface around the hole.
     """
 
     origin: Float[Tensor, " 3"]
@@ -41,6 +42,7 @@ class Filling:
     height: Float[Tensor, "r c"]
     rgb: Float[Tensor, "r c 3"]
     there: Float[Tensor, "r c"]
+    rim: Bool[Tensor, " n"]
 
     @property
     def ball(self) -> Ball:

@@ -7,7 +7,8 @@ hole. Height and colour are carried into it from what is seen. The height is har
 (Laplace's equation with the rim as boundary values), the smoothest surface that fits the rim
 without going beyond its values. So is the hue of the colour, while its brightness goes on for a
 while as it changes at the rim (a spline in tension, Smith and Wessel 1990): the shade that a thing
-casts where it touches gets darker towards it. It gets no lighter than the harmonic one.
+casts where it touches gets darker towards it. It gets no lighter than the harmonic one, and hardly
+darker than the darkest that is seen around the hole.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from scipy.ndimage import binary_closing, binary_dilation, binary_fill_holes
+from scipy.ndimage import (
+    binary_closing,
+    binary_dilation,
+    binary_fill_holes,
+    gaussian_filter,
+)
 from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
@@ -34,8 +40,11 @@ from dff.selection.surface_grid import SurfaceGrid
 # what a ray meets that counts as its surface; between which distances from the thing the voxels
 # are that say where the plane is; and how far around the hole is looked at.
 PLANE, FLAT, NEAR, RIM, BESIDE = 0.5, 1.0, 1.5, 8.0, 4
-# Cells of the filling along a voxel.
-FINE, MOST_CELLS = 3, 2048
+# Cells of the filling along a voxel, and how many of those that are seen last show a bit of what
+# hides the next.
+FINE, MOST_CELLS, HIDING = 6, 2048, 2
+# Gaps of what is sound are crumbs that are no wider than twice so many cells.
+CRUMBS = 4
 # Of the rays that nothing stops before the plane: the share that ends on it where its surface is
 # sound, and where its height is known. How many must for a colour to be known, and how much of the
 # thing may be in it.
@@ -44,8 +53,9 @@ STEADY, LEVEL, STANDS, LEAST, CLEAN = 0.9, 0.5, 0.5, 2, 0.1
 ONE_SIDE = 0.9
 FEWEST, TRIALS = 12, 256
 # Over about how many voxels into the hole brightness goes on changing as it does at the rim: over
-# more, it would make more of what is but a pattern of the surface.
-GOING_ON = 1.0
+# more, it would make more of what is but a pattern of the surface. And at most so far: it gets no
+# darker than this quantile of what is seen within so many voxels of the hole.
+GOING_ON, DARKEST, AROUND_HOLE = 1.0, 0.05, 2
 # Share of the cells around a hole whose height must be known for it to be filled.
 FLAT_SHARE = 0.4
 AROUND = np.ones((3, 3), dtype=bool)
@@ -117,8 +127,7 @@ def fill_hole(
     hole = _hole(footprint & ~stands, share > STEADY)
     level = (share > LEVEL) & ~hole
     clean = on & (sight.mask < CLEAN)
-    # The last cell that is seen shows a bit of what hides the next.
-    known = near & ~_widened(near & (mapped(clean.sum(dim=0)) < LEAST), 1)
+    known = near & ~_widened(near & (mapped(clean.sum(dim=0)) < LEAST), HIDING)
     ring = _widened(hole, BESIDE * FINE) & ~hole & (mapped(reaching.any(dim=0)) > 0)
     # Where the rim itself is hardly flat, going on from it would make things worse.
     if not (hole.any() and level.any() and known.any()):
@@ -132,7 +141,9 @@ def fill_hole(
     # Brightness alone: in hue, what changes is the thing itself, whose light its rim has caught.
     tension = flat.multiply((GOING_ON * FINE) ** -2)
     going_on = _carried_in(seen.sum(-1, keepdims=True), known, csr_matrix(flat @ flat + tension))
-    shade = going_on / np.maximum(even.sum(-1, keepdims=True), 1e-6)
+    beside = known & _widened(hole, AROUND_HOLE * FINE)
+    darkest = np.quantile(seen[beside].sum(-1), DARKEST) if beside.any() else 0.0
+    shade = np.maximum(going_on, darkest) / np.maximum(even.sum(-1, keepdims=True), 1e-6)
     colours = even * shade.clip(0.0, 1.0)
     return Filling(
         origin,
@@ -142,7 +153,24 @@ def fill_hole(
         torch.from_numpy(heights[..., 0]).float(),
         torch.from_numpy(colours).float().clamp(0, 1),
         torch.from_numpy(_widened(hole, 1)).float(),
+        ~selected & _lies_in(grid.points - origin, axes, ring, cell, FLAT * spacing),
     )
+
+
+def _lies_in(
+    points: Float[Tensor, "n 3"],
+    axes: Float[Tensor, "3 3"],
+    cells: Bool[np.ndarray, "r c"],
+    cell: float,
+    most: float,
+) -> Bool[Tensor, " n"]:
+    """Which points, given from the map's corner, lie at most so far over or under some cells."""
+    local = points @ axes.T
+    index = (local[:, :2] / cell).floor().long()
+    size = torch.tensor(cells.shape)
+    there = (local[:, 2].abs() < most) & ((index >= 0) & (index < size)).all(dim=1)
+    row, column = index.minimum(size - 1).clamp_min(0).unbind(1)
+    return there & torch.from_numpy(cells)[row, column]
 
 
 def _footprint(
@@ -153,15 +181,17 @@ def _footprint(
     rows, columns = (index.amax(dim=0) + BESIDE + 3).tolist()
     covered = np.zeros((rows, columns), dtype=bool)
     covered[tuple(index.T.numpy())] = True
-    whole = binary_fill_holes(binary_closing(covered, AROUND, iterations=2))
-    return np.asarray(whole).repeat(FINE, axis=0).repeat(FINE, axis=1)
+    whole = np.asarray(binary_fill_holes(binary_closing(covered, AROUND, iterations=2)))
+    fine = whole.repeat(FINE, axis=0).repeat(FINE, axis=1).astype(np.float32)
+    # Without the corners of the voxels, which nothing else would hide.
+    return np.asarray(gaussian_filter(fine, FINE / 2) > 0.5)
 
 
 def _hole(
     footprint: Bool[np.ndarray, "r c"], sound: Bool[np.ndarray, "r c"]
 ) -> Bool[np.ndarray, "r c"]:
     """Cells under a thing whose surface is not sound, without crumbs of sound ones among them."""
-    closed = binary_closing(footprint & ~sound, AROUND, iterations=2)
+    closed = binary_closing(footprint & ~sound, AROUND, iterations=CRUMBS)
     return np.asarray(binary_fill_holes(closed)) & footprint
 
 

@@ -10,8 +10,9 @@ import torch
 from nerfstudio.cameras.cameras import Cameras
 
 from dff.edits.compiled import CompiledEdits
-from dff.edits.layers import Chosen, Step, plan_layers
+from dff.edits.layers import Chosen
 from dff.edits.operations import Repaint
+from dff.edits.plan import Step, plan_layers
 from dff.errors import DffError
 from dff.field_matter import FieldMatter
 from dff.repaint.cameras import Region

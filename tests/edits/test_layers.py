@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dff.edits.layers import Ball, Brought, Chosen, Layer, Step, changes_opacity, plan_layers
+from dff.edits.layers import Ball, Brought, Chosen, Layer, changes_opacity
 from dff.edits.operations import (
     Background,
     Delete,
@@ -23,6 +23,7 @@ from dff.edits.operations import (
     Transform,
 )
 from dff.edits.placement import Extent
+from dff.edits.plan import Step, plan_layers
 
 COUNT = 12
 POINTS = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(1))
