@@ -148,7 +148,9 @@ class Extent:
         rotation = rotation_from_degrees(placed.rotate)
         shift = torch.tensor(placed.translate, dtype=torch.float64)
         if placed.axes == "object":
-            rotation = self.axes @ rotation @ self.axes.T if any(placed.rotate) else rotation
+            # No turn, or a full one, stays so to the last bit in whatever axes.
+            if not torch.equal(rotation, torch.eye(3, dtype=torch.float64)):
+                rotation = self.axes @ rotation @ self.axes.T
             shift = self.axes @ shift
         return Similarity.about(self.pivot(placed), rotation, placed.scale, shift)
 

@@ -187,6 +187,14 @@ def test_world_and_object_axes():
     close(own.turn(tensor((0.0, 0.0, 1.0))), tensor((1.0, 0.0, 0.0)))
 
 
+@pytest.mark.parametrize("rotate", [(0, 0, 0), (360, 0, 0), (0, -720, 360), (180, 180, 180)])
+@pytest.mark.parametrize("axes", ["world", "object"])
+def test_full_turns_are_none_in_whatever_axes(rotate, axes):
+    points = torch.rand(30, 3, dtype=torch.float64) * tensor((3.0, 2.0, 1.0))
+    turn = tensor(Rotation.from_euler("xyz", (20, 50, 70), degrees=True).as_matrix())
+    assert Extent.of(points @ turn.T).similarity(Transform(rotate=rotate, axes=axes)).is_identity
+
+
 @given(similarities())
 def test_a_matrix_is_taken_as_it_is(similarity):
     rows = matrix_of(similarity).tolist()
