@@ -44,11 +44,13 @@ def read_camera_path(path: Path) -> tuple[list[Shot], float]:
         Its cameras, and its frames per second.
 
     Raises:
-        DffError: missing, not JSON, or without the fields of a camera path.
+        DffError: missing, not JSON, or without the fields or the cameras of a camera path.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         width, height = int(data["render_width"]), int(data["render_height"])
+        if data["camera_path"] == []:
+            raise DffError(f"{path} has no cameras: add some in the viewer, and save it again")
         cameras = get_path_from_json(data)
         fps = float(data.get("fps", 24.0))
         if any("fov" in frame and frame["fov"] is None for frame in data["camera_path"]):

@@ -275,6 +275,13 @@ def test_a_broken_camera_path_is_one_line(tmp_path, case):
     assert "path.json" in str(raised.value)
 
 
+def test_a_camera_path_without_cameras_says_so(tmp_path):
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps(camera_path(camera_path=[])))
+    with pytest.raises(DffError, match=r"path\.json has no cameras: add some"):
+        read_camera_path(path)
+
+
 def test_a_missing_camera_path_is_one_line(tmp_path):
     with pytest.raises(DffError, match="no such camera path"):
         read_camera_path(tmp_path / "nothing.json")

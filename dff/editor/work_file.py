@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dff.edits.autosave import AUTOSAVED, Autosave
 from dff.edits.document import EditDocument
-from dff.edits.reading import MAX_BYTES
+from dff.edits.reading import MAX_BYTES, refuse_named_pipe
 from dff.edits.stack import EditStack
 from dff.edits.storage import document_text, load_document, save_document
 from dff.errors import DffError
@@ -167,6 +167,7 @@ class WorkFile:
 
 def _content_of(path: Path) -> bytes | None:
     """What a document's file holds; None where there is none."""
+    refuse_named_pipe(path)
     try:
         with path.open("rb") as stream:
             return stream.read(MAX_BYTES + 1)

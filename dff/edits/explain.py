@@ -13,7 +13,7 @@ from dff.edits.document import EditDocument
 from dff.edits.locate import Spot, locate
 from dff.edits.operations import OPERATIONS, RECOLOR_FUNCTIONS
 from dff.edits.selections import SELECTIONS
-from dff.edits.strict import Looks, Strict
+from dff.edits.strict import MAX_DIGITS, Looks, Strict
 
 # A misspelt field is both an unknown one and a missing one, and a list with a wrong entry is also
 # too short without it: say the cause.
@@ -149,8 +149,11 @@ def _sentence(detail: Any, spot: Spot, model: type[Strict]) -> str:
 def _wrong_number(place: str, spot: Spot, value: object) -> str:
     what = "a whole number" if spot.kind is int else "a number"
     between = f" from {spot.range[0]:g} to {spot.range[1]:g}" if spot.range else ""
-    hint = " (without quotes)" if isinstance(value, str) and _is_number(value) else ""
-    return f"{place} must be {what}{between}, not {shown(value)}{hint}"
+    if not isinstance(value, str) or not _is_number(value):
+        return f"{place} must be {what}{between}, not {shown(value)}"
+    # One with too many digits stays text as it is read, quotes or not.
+    got = f"{shown(value)} (without quotes)" if len(value) <= MAX_DIGITS else "a huge number"
+    return f"{place} must be {what}{between}, not {got}"
 
 
 def _wrong_choice(place: str, spot: Spot, value: object) -> str:

@@ -7,6 +7,7 @@ unfold to billions of values.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from dff.edits import lines
 from dff.edits.document import MAX_STEPS
 from dff.edits.explain import printable
+from dff.edits.strict import MAX_DIGITS
 from dff.errors import DffError
 
 MAX_BYTES = 1_000_000
@@ -24,8 +26,8 @@ MAX_DEPTH = 100
 # A thousand steps with matrices or curves have fewer.
 MAX_VALUES = 50_000
 TOO_MANY = f"over {MAX_VALUES} values are too many: a document has at most {MAX_STEPS} steps"
-# Longer ones are no numbers of ours, and converting them takes time that grows with their square.
-MAX_DIGITS = 100
+# Where systems show what a process has open, as `/dev/stdin` and the shell's `<(...)` are.
+OPENED_PIPES = ("/proc/", "/dev/fd/")
 
 # Words and numbers as YAML 1.2's core schema has them, which is what JSON and its schemas mean.
 # YAML 1.1, PyYAML's default, would read "no" as false, "12:30" as 750 and "1e-3" as text.
@@ -95,6 +97,21 @@ def readable(data: Any, content: bytes) -> bool:
     return len(content) <= MAX_BYTES and _count(data) <= MAX_VALUES
 
 
+def refuse_named_pipe(path: Path) -> None:
+    """Refuse what may wait for ever for a writer; pipes that a shell opened have theirs.
+
+    Raises:
+        DffError: it is a named pipe.
+    """
+    try:
+        # Not Path.resolve: a path that cannot be followed is for open() to tell.
+        named = path.is_fifo() and not os.path.realpath(path).startswith(OPENED_PIPES)
+    except ValueError:
+        return
+    if named:
+        raise DffError(f"{printable(str(path))} is a named pipe, no file: give the document itself")
+
+
 class _At(Exception):
     """Something is wrong in a line."""
 
@@ -104,6 +121,7 @@ class _At(Exception):
 
 
 def _read_text(path: Path) -> str:
+    refuse_named_pipe(path)
     try:
         # One byte more than allowed is enough to know, whatever the file claims to be.
         with path.open("rb") as stream:

@@ -13,6 +13,8 @@ from dff.errors import DffError
 Made = TypeVar("Made")
 
 MAX_FILE_NAME = 500
+# Longer ones are no numbers of ours, and converting them takes time that grows with their square.
+MAX_DIGITS = 100
 
 Flag = Annotated[bool, Field(strict=True)]
 

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dff.editor.work_file import WorkFile
 from dff.edits import load_document, save_document
 from dff.edits.lines import json_places
 from dff.edits.reading import read_data
@@ -234,6 +235,24 @@ def test_a_document_from_a_pipe_is_read(tmp_path):
     os.close(writer)
     assert len(load_document(f"/dev/fd/{reader}").steps) == 1
     os.close(reader)
+
+
+def test_a_named_pipe_is_refused_where_nobody_may_ever_write(tmp_path):
+    os.mkfifo(tmp_path / "a.yml")
+    assert "a.yml is a named pipe, no file" in refusal(tmp_path / "a.yml")
+    (tmp_path / "link.yml").symlink_to("a.yml")
+    assert "link.yml is a named pipe, no file" in refusal(tmp_path / "link.yml")
+    with pytest.raises(DffError, match=r"a\.yml is a named pipe"):
+        WorkFile(tmp_path / "a.yml", print)
+
+
+@pytest.mark.parametrize("digits", [101, 50_000])
+def test_a_number_of_any_length_is_not_said_to_be_in_quotes(tmp_path, digits):
+    count = f"selection: {{text: a}}, operation: {{type: duplicate, count: {'9' * digits}}}"
+    (tmp_path / "a.yml").write_text(f"version: 1\nsteps: [{{{count}}}]")
+    assert refusal(tmp_path / "a.yml").endswith(
+        "operation.count must be a whole number from 1 to 100, not a huge number"
+    )
 
 
 @given(data=st.data())
