@@ -17,7 +17,7 @@ from dff.edits.filling import Filling
 from dff.edits.layers import Brought, Chosen
 from dff.edits.operations import Background, Insert, Operation, Repaint, Replace
 from dff.edits.plan import Step, plan_layers
-from dff.edits.references import referred
+from dff.edits.references import other_scenes, referred
 from dff.edits.selections import StepSelection
 from dff.errors import DffError
 from dff.field_matter import FieldMatter
@@ -81,6 +81,7 @@ class _Compiling:
     opened: list[Source] = field(default_factory=list)
     selections: list[list[Selection]] = field(default_factory=list)
     fillings: list[Filling] = field(default_factory=list)
+    paints: dict[int, Paint] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._open(self.own)
@@ -114,10 +115,12 @@ class _Compiling:
         Args:
             document: what it is in.
             index: of the step, from 0; it is switched on.
-            planned: for each step before it that is switched on, its number among those.
+            planned: for each step up to it that is switched on, its number among those.
         """
         step, place = document.steps[index], f"step {index + 1}"
         operation = step.operation
+        if isinstance(operation, Repaint):
+            self.paints[planned[index]] = self.around.paint(operation.file)
         scene = self.number_of(operation.scene) if isinstance(operation, Insert) else 0
         meant = referred(document.steps, index)
         part: Chosen | Brought
@@ -150,7 +153,8 @@ def compile_document(
         around: what else the document may draw on.
 
     Raises:
-        DffError: a selection cannot be made, or what one selects was brought by a step that is off.
+        DffError: a selection cannot be made, what one selects was brought by a step that is off, or
+            a step repaints what was brought from another scene.
     """
     numbers: dict[int, int] = {}
     for index, step in enumerate(document.steps):
@@ -159,6 +163,7 @@ def compile_document(
     if not numbers:
         return no_edits()
     _check_brought(document, numbers)
+    _check_repainted(document, numbers)
     compiling = _Compiling(own(), around)
     planned = [_planned(compiling, document, index, numbers) for index in numbers]
     sources = len(compiling.opened)
@@ -179,11 +184,7 @@ def compile_document(
         (*matters, *compiling.fillings),
         operations,
         _background(operations),
-        {
-            number: around.paint(operation.file)
-            for number, operation in enumerate(operations)
-            if isinstance(operation, Repaint)
-        },
+        compiling.paints,
     )
 
 
@@ -195,6 +196,17 @@ def _check_brought(document: EditDocument, numbers: Mapping[int, int]) -> None:
             raise DffError(
                 f"step {index + 1} selects what step {meant + 1} brought, but that one is switched "
                 "off: switch it on, or this one off too"
+            )
+
+
+def _check_repainted(document: EditDocument, numbers: Mapping[int, int]) -> None:
+    """Refuse to paint things of other scenes: a paint knows one scene's geometry and places."""
+    scenes = other_scenes(document.steps)
+    for index in numbers:
+        if isinstance(document.steps[index].operation, Repaint) and scenes[index] is not None:
+            raise DffError(
+                f"step {index + 1} repaints things of another scene ({scenes[index]}), but a "
+                "repainting fits only the scene that it was made in: recolor them instead"
             )
 
 

@@ -136,6 +136,62 @@ def test_what_is_wrong_with_a_step_says_which_it_is(compiling):
         compiling(document(step("red", enabled=False), insert))
 
 
+def test_what_is_wrong_with_a_repainting_says_which_step_it_is(compiling):
+    paint = {**step("red"), "operation": {"type": "repaint", "file": "../a.safetensors"}}
+    with pytest.raises(DffError, match=r"^step 2: no scene \.\./a\.safetensors"):
+        compiling(document(step("red", enabled=False), paint))
+
+
+INSERT = {**step("red"), "operation": {"type": "insert", "scene": "other.yml"}}
+SWAP = {"type": "replace", "by": {"text": "red"}}
+PAINT = {"type": "repaint", "file": "blue.safetensors"}
+MOVE = {"type": "transform", "translate": [1, 0, 0]}
+COPY = {"type": "duplicate", "translate": [1, 0, 0]}
+
+
+def of_step(number: int, operation: dict, **more) -> dict:
+    return {"selection": {"step": number}, "operation": operation, **more}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [INSERT, of_step(1, PAINT)],
+        [{**step("red"), "operation": {**SWAP, "scene": "other.yml"}}, of_step(1, PAINT)],
+        [INSERT, of_step(1, MOVE), of_step(2, COPY), of_step(3, PAINT)],
+        [
+            INSERT,
+            of_step(1, SWAP),
+            of_step(1, COPY),
+            of_step(2, HUE["operation"]),
+            of_step(3, PAINT),
+        ],
+    ],
+    ids=["inserted", "replaced", "moved and copied", "copied after"],
+)
+def test_things_of_another_scene_are_not_repainted(compiling, steps):
+    says = rf"^step {len(steps)} repaints things of another scene \(other\.yml\).*recolor them"
+    with pytest.raises(DffError, match=says):
+        compiling(document(*steps))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{**step("red"), "operation": MOVE}, of_step(1, PAINT)],
+        [{**step("red"), "operation": SWAP}, of_step(1, PAINT)],
+        [INSERT, of_step(1, SWAP), of_step(2, PAINT)],
+        [INSERT, {**step("red"), "operation": PAINT}],
+        [INSERT, of_step(1, PAINT, enabled=False)],
+    ],
+    ids=["moved", "replaced", "in place of an inserted one", "by name", "switched off"],
+)
+def test_things_of_the_scene_itself_are(compiling, steps):
+    # As far as opening what the fixture has not got.
+    with pytest.raises(DffError, match=r"^step \d: no scene"):
+        compiling(document(*steps))
+
+
 def test_an_empty_document_asks_nothing(compiling):
     def unasked():
         raise AssertionError("asked")

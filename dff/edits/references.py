@@ -59,6 +59,25 @@ def check_references(steps: tuple[EditStep, ...]) -> tuple[EditStep, ...]:
     return steps
 
 
+def other_scenes(steps: Sequence[EditStep]) -> list[str | None]:
+    """From which other scene the things are that each step brings, or works on.
+
+    Args:
+        steps: of a document; references are right.
+
+    Returns:
+        Its name as the document has it; None where they are the edited scene's own.
+    """
+    found: list[str | None] = []
+    for index, step in enumerate(steps):
+        operation, meant = step.operation, referred(steps, index)
+        if isinstance(operation, (Insert, Replace)):
+            found.append(operation.scene)
+        else:
+            found.append(None if meant is None else found[meant])
+    return found
+
+
 def renumbered(steps: Sequence[EditStep], places: Mapping[int, int]) -> tuple[EditStep, ...]:
     """Steps whose references by number follow the steps they mean to their new places.
 
