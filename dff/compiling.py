@@ -41,16 +41,17 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What a document may draw on besides the scene itself.
+    """What a step of a document may draw on.
 
     Attributes:
-        source: opens another trained scene by the name that the document gives it.
+        source: opens another trained scene by the name that the document gives it; the edited one
+            for None.
         paint: opens a repainting by the name of its file.
         fill: makes what closes the hole that a selection leaves; None where nothing can.
         notice: told what does nothing, in one line.
     """
 
-    source: Callable[[str], Source]
+    source: Callable[[str | None], Source]
     paint: Callable[[str], Paint]
     fill: Callable[[Selection], Filling | None]
     notice: Callable[[str], None]
@@ -73,37 +74,39 @@ def choose_threshold(
 
 @dataclass
 class _Compiling:
-    """One compilation: which scenes and selections have been asked for so far."""
+    """One compilation: which scenes and selections have been asked for so far.
 
-    own: Source
-    around: Surroundings
-    sources: dict[str, int] = field(default_factory=dict)
-    opened: list[Source] = field(default_factory=list)
+    Attributes:
+        around: by the index of a step.
+        sources: scenes by the names that are used in surroundings, and which matters they are.
+    """
+
+    around: Callable[[int], Surroundings]
+    sources: dict[tuple[Surroundings, str | None], tuple[int, Source]] = field(default_factory=dict)
+    opened: list[FieldMatter] = field(default_factory=list)
     selections: list[list[Selection]] = field(default_factory=list)
     fillings: list[Filling] = field(default_factory=list)
     paints: dict[int, Paint] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._open(self.own)
+    def source(self, around: Surroundings, scene: str | None) -> tuple[int, Source]:
+        """A scene by the name that a step gives it, and its number; 0 is the edited one."""
+        if (around, scene) not in self.sources:
+            source = around.source(scene)
+            if scene is not None or not self.opened:
+                self.opened.append(source.matter)
+                self.selections.append([])
+            number = 0 if scene is None else len(self.opened) - 1
+            self.sources[around, scene] = number, source
+        return self.sources[around, scene]
 
-    def _open(self, source: Source) -> int:
-        self.opened.append(source)
-        self.selections.append([])
-        return len(self.opened) - 1
-
-    def number_of(self, scene: str | None) -> int:
-        """Of a scene by its name; 0 is the edited one."""
-        if scene is None:
-            return 0
-        if scene not in self.sources:
-            self.sources[scene] = self._open(self.around.source(scene))
-        return self.sources[scene]
-
-    def chosen(self, matter: int, described: StepSelection, place: str) -> Chosen:
+    def chosen(
+        self, around: Surroundings, scene: str | None, described: StepSelection, place: str
+    ) -> Chosen:
         """A selection, answered in one of the scenes."""
-        selection = self.opened[matter].answer(described)
+        matter, source = self.source(around, scene)
+        selection = source.answer(described)
         if selection.count == 0:
-            self.around.notice(f"{place} selects nothing: {_why(selection)}")
+            around.notice(f"{place} selects nothing: {_why(selection)}")
         self.selections[matter].append(selection)
         mask = len(self.selections[matter]) - 1
         grid = selection.grid
@@ -118,24 +121,24 @@ class _Compiling:
             planned: for each step up to it that is switched on, its number among those.
         """
         step, place = document.steps[index], f"step {index + 1}"
-        operation = step.operation
+        operation, around = step.operation, self.around(index)
         if isinstance(operation, Repaint):
-            self.paints[planned[index]] = self.around.paint(operation.file)
-        scene = self.number_of(operation.scene) if isinstance(operation, Insert) else 0
+            self.paints[planned[index]] = around.paint(operation.file)
         meant = referred(document.steps, index)
         part: Chosen | Brought
         if meant is None:
-            part = self.chosen(scene, step.selection, place)
+            scene = operation.scene if isinstance(operation, Insert) else None
+            part = self.chosen(around, scene, step.selection, place)
         else:
             part = Brought(planned[meant])
         by = None
         if isinstance(operation, Replace):
-            by = self.chosen(self.number_of(operation.scene), operation.by, f"{place}, 'by',")
+            by = self.chosen(around, operation.scene, operation.by, f"{place}, 'by',")
         filling = None
         if getattr(operation, "fill", False) and isinstance(part, Chosen):
-            made = self.around.fill(self.selections[0][part.mask])
+            made = around.fill(self.selections[0][part.mask])
             if made is None:
-                self.around.notice(f"{place}: nothing around the hole says how to fill it")
+                around.notice(f"{place}: nothing around the hole says how to fill it")
             else:
                 filling = (len(self.fillings), made)
                 self.fillings.append(made)
@@ -143,14 +146,14 @@ class _Compiling:
 
 
 def compile_document(
-    document: EditDocument, own: Callable[[], Source], around: Surroundings
+    document: EditDocument, around: Callable[[int], Surroundings]
 ) -> CompiledEdits:
     """The enabled steps of a document, with their selections answered.
 
     Args:
         document: stays as it is.
-        own: opens the edited scene; not called where no step is switched on.
-        around: what else the document may draw on.
+        around: what a step may draw on, by its index; steps of one folder share theirs. No scene is
+            opened where no step is switched on.
 
     Raises:
         DffError: a selection cannot be made, what one selects was brought by a step that is off, or
@@ -164,7 +167,8 @@ def compile_document(
         return no_edits()
     _check_brought(document, numbers)
     _check_repainted(document, numbers)
-    compiling = _Compiling(own(), around)
+    compiling = _Compiling(around)
+    compiling.source(around(next(iter(numbers))), None)
     planned = [_planned(compiling, document, index, numbers) for index in numbers]
     sources = len(compiling.opened)
     planned = [
@@ -174,8 +178,8 @@ def compile_document(
         for step in planned
     ]
     matters: list[Matter] = [
-        _with_selections(source.matter, selections)
-        for source, selections in zip(compiling.opened, compiling.selections, strict=True)
+        _with_selections(matter, selections)
+        for matter, selections in zip(compiling.opened, compiling.selections, strict=True)
     ]
     points = [s[0].grid.points if s else torch.zeros(0, 3) for s in compiling.selections]
     operations = tuple(step.operation for step in planned)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def compile_in(
     scene: Scene,
     document: EditDocument,
-    folder: Path | None,
+    folders: Sequence[Path | None],
     trusted: Sequence[Path],
     notice: Callable[[str], None],
 ) -> CompiledEdits:
@@ -38,10 +38,23 @@ def compile_in(
 
     Args:
         scene: to be edited.
-        document, folder, trusted, notice: as there.
+        document, trusted, notice: as there.
+        folders: for each step, the only one whose files it may name; for None it may name none.
     """
+    around = {
+        folder: _surroundings(scene, folder, trusted, notice) for folder in dict.fromkeys(folders)
+    }
+    return compile_document(document, lambda index: around[folders[index]])
 
-    def source(name: str) -> Source:
+
+def _surroundings(
+    scene: Scene, folder: Path | None, trusted: Sequence[Path], notice: Callable[[str], None]
+) -> Surroundings:
+    """What steps may draw on that come from a document in a folder."""
+
+    def source(name: str | None) -> Source:
+        if name is None:
+            return as_source(scene, folder)
         other = scene.others.open(trusted_file(folder, name, trusted))
         if other.fingerprint == scene.fingerprint:
             raise DffError(f"the document inserts the scene into itself ({name}): use duplicate")
@@ -50,13 +63,12 @@ def compile_in(
     def filled(selection: Selection) -> Filling | None:
         return fill_hole(selection, partial(sight_of, scene, selection))
 
-    around = Surroundings(
+    return Surroundings(
         source,
         lambda name: load_paint(file_within(folder, name), scene.fingerprint, scene.model.field),
         lambda selection: scene.answers.filling(selection, filled),
         notice,
     )
-    return compile_document(document, lambda: as_source(scene, folder), around)
 
 
 def as_source(scene: Scene, folder: Path | None) -> Source:

@@ -246,7 +246,7 @@ class Scene:
             DffError: a selection cannot be made, or something that the document names is not there
                 or may not be read.
         """
-        return compile_in(self, document, folder, trusted, notice)
+        return compile_in(self, document, [folder] * len(document.steps), trusted, notice)
 
     def render(
         self,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from dff.document_sources import compile_in
 from dff.edits.compiled import CompiledEdits
 from dff.edits.document import MAX_STEPS, EditDocument, EditStep
+from dff.edits.folder import file_within, trusted_file
+from dff.edits.operations import Insert, Repaint, Replace
 from dff.edits.references import referred
-from dff.edits.selections import MovedSelection
+from dff.edits.selections import FileSelection, MovedSelection, PatchSelection
 from dff.edits.storage import load_document
 from dff.errors import DffError
 from dff.files import sha256_of
@@ -31,14 +35,14 @@ class StackedDocuments:
         paths: the files.
         document: all of their steps.
         counts: steps of each.
-        folder: that the documents lie in; None where they lie in several, and name no files.
+        folders: that each lies in, the only one whose files it may name.
         identity: a hash of all that they say, the files that they name included.
     """
 
     paths: tuple[Path, ...]
     document: EditDocument
     counts: tuple[int, ...]
-    folder: Path | None
+    folders: tuple[Path, ...]
     identity: str
 
     @staticmethod
@@ -50,26 +54,20 @@ class StackedDocuments:
             trusted: folders with other scenes that they may insert from.
 
         Raises:
-            DffError: one is missing or wrong, they have too many steps in all, or they lie in
-                different folders and name files.
+            DffError: one is missing or wrong, or they have too many steps in all.
         """
         documents = [load_document(path) for path in paths]
-        folders = {path.resolve().parent for path in paths}
+        folders = tuple(path.resolve().parent for path in paths)
         digest = hashlib.sha256()
-        for path, document in zip(paths, documents, strict=True):
+        for folder, document in zip(folders, documents, strict=True):
             digest.update(document.model_dump_json().encode())
-            for name, file in _named_files(document, path.parent, trusted):
-                if len(folders) > 1:
-                    raise DffError(
-                        f"{path} names the file {name!r}, and the documents lie in different "
-                        "folders: put them into one, with what they name"
-                    )
+            for file in _named_files(document, folder, trusted):
                 digest.update(_content(file))
         return StackedDocuments(
             tuple(paths),
             _stacked(documents),
             tuple(len(document.steps) for document in documents),
-            folders.pop() if len(folders) == 1 else None,
+            folders,
             digest.hexdigest(),
         )
 
@@ -78,11 +76,15 @@ class StackedDocuments:
     ) -> CompiledEdits:
         """Make the documents ready to render; see `Scene.compile`.
 
+        Each names files as seen from its own folder.
+
         Raises:
             DffError: a selection cannot be made, or a file is not there or may not be read.
         """
+        spans = zip(self.folders, self.counts, strict=True)
+        folders = [folder for folder, count in spans for _ in range(count)]
         try:
-            return scene.compile(self.document, self.folder, trusted, notice)
+            return compile_in(scene, self.document, folders, trusted, notice)
         except DffError as error:
             if len(self.paths) == 1:
                 raise
@@ -115,36 +117,32 @@ def _stacked(documents: Sequence[EditDocument]) -> EditDocument:
         ) from error
 
 
-def _named_files(
-    document: EditDocument, folder: Path, trusted: Sequence[Path]
-) -> Iterator[tuple[str, Path]]:
-    """Files below a document's folder, or a trusted one, that any of its texts names, and how.
-
-    Any field may: so a kind of step that comes later needs nothing here. ``IMAGE:MASK.png`` names
-    two.
-    """
-    home = folder.resolve()
-    places = [home, *(place.resolve() for place in trusted)]
-    for text in _texts(document.model_dump(mode="json")):
-        for name in dict.fromkeys([text, *text.split(":")]):
-            try:
-                path = (home / name).resolve()
-                if name and any(map(path.is_relative_to, places)) and path.is_file():
-                    yield name, path
-            except (OSError, ValueError):
-                # A text that no file can be called.
-                continue
+def _named_files(document: EditDocument, folder: Path, trusted: Sequence[Path]) -> Iterator[Path]:
+    """Files that a document names and may read; those that it may not are for compiling to tell."""
+    for step in document.steps:
+        operation = step.operation
+        for name in _names(step):
+            with suppress(DffError):
+                yield file_within(folder, name)
+        if isinstance(operation, (Insert, Replace)) and operation.scene is not None:
+            with suppress(DffError):
+                yield trusted_file(folder, operation.scene, trusted)
 
 
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _texts(each)
+def _names(step: EditStep) -> Iterator[str]:
+    """What a step may call files in its document's folder; images of the capture are not told."""
+    operation = step.operation
+    by = (operation.by,) if isinstance(operation, Replace) else ()
+    for selection in (step.selection, *by):
+        if isinstance(selection, FileSelection):
+            yield selection.file
+        elif isinstance(selection, PatchSelection):
+            for text in (*selection.patch, *selection.patch_negative):
+                # IMAGE, IMAGE:BOX or IMAGE:MASK.png; IMAGE may hold colons.
+                image, _, mask = text.strip().rpartition(":")
+                yield from filter(None, (text.strip(), image, mask))
+    if isinstance(operation, Repaint):
+        yield operation.file
 
 
 def _content(file: Path) -> bytes:

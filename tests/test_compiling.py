@@ -79,8 +79,14 @@ def compiling(field, surface, answering):
 
     def run(described, own=None):
         matter = FieldMatter(None, (), field, snap=surface.snap)
-        around = Surroundings(nowhere, nowhere, lambda selection: None, told.append)
-        return compile_document(described, own or (lambda: Source(matter, answering)), around)
+        opened = own or (lambda: Source(matter, answering))
+        around = Surroundings(
+            lambda name: opened() if name is None else nowhere(name),
+            nowhere,
+            lambda selection: None,
+            told.append,
+        )
+        return compile_document(described, lambda index: around)
 
     run.told = told
     return run

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from dff.edits.operations import OPERATIONS, RECOLOR_FUNCTIONS
+from dff.edits.selections import SELECTIONS
 from dff.edits.storage import load_document
+from dff.edits.strict import MAX_FILE_NAME
 from dff.errors import DffError
+from dff.query.text import TextQuery
+from dff.repaint.paint import FieldPaint
+from dff.repaint.stored import save_paint
 from dff.stacked_documents import StackedDocuments
 
 RED = {"text": ["red"], "negative": ["table", "sky", "green"]}
@@ -34,7 +40,7 @@ def test_one_document_is_itself(tmp_path):
     path = write(tmp_path / "a.yml", (RED, DELETE), (GREEN, HUE))
     stack = StackedDocuments.read([path])
     assert stack.document == load_document(path)
-    assert stack.folder == tmp_path.resolve()
+    assert stack.folders == (tmp_path.resolve(),)
 
 
 def test_steps_come_one_after_the_other(tmp_path):
@@ -69,15 +75,68 @@ def test_together_they_are_as_one_document(tmp_path, scene):
     assert not notices
 
 
-def test_documents_in_different_folders_may_not_name_files(tmp_path):
-    a = write(tmp_path / "one" / "a.yml", (RED, DELETE))
-    b = write(tmp_path / "two" / "b.yml", (GREEN, DELETE))
-    assert StackedDocuments.read([a, b]).folder is None
-    (tmp_path / "two" / "kept.npz").write_bytes(b"1")
-    b = write(tmp_path / "two" / "b.yml", ({"file": "kept.npz"}, DELETE))
-    assert StackedDocuments.read([b]).folder == (tmp_path / "two").resolve()
-    with pytest.raises(DffError, match=r"b\.yml names the file 'kept\.npz'.*different folders"):
-        StackedDocuments.read([a, b])
+@pytest.fixture
+def saved(scene, tmp_path) -> Path:
+    """Of two folders the one where ``kept.npz`` is the red thing; in the other it is the green."""
+    for folder, words in (("one", RED), ("two", GREEN)):
+        (tmp_path / folder).mkdir()
+        query = TextQuery(tuple(words["text"]), tuple(words["negative"]))
+        scene.select(query).save(tmp_path / folder / "kept.npz", scene.fingerprint)
+    return tmp_path / "one"
+
+
+def test_each_document_names_files_of_its_own_folder(tmp_path, scene, saved):
+    paint = FieldPaint(scene.model.field, [-1, -1, -1], [1, 1, 1], None)
+    save_paint(paint, saved / "same.safetensors", {"checkpoint": scene.fingerprint})
+    kept, repaint = {"file": "kept.npz"}, {"type": "repaint", "file": "same.safetensors"}
+    a = write(saved / "a.yml", (kept, HUE), (kept, repaint))
+    b = write(tmp_path / "two" / "b.yml", (kept, DELETE))
+    stack = StackedDocuments.read([a, b])
+    assert stack.folders == (saved.resolve(), (tmp_path / "two").resolve())
+    edits = stack.compile(scene, (), print)
+    red, green = (
+        scene.load_selection(tmp_path / name / "kept.npz").values for name in ("one", "two")
+    )
+    assert not torch.equal(red, green)
+    found = [place.selection.values for place in edits.matters[0].places]
+    assert all(map(torch.equal, found, (red, red, green)))
+    # What lies in the other folder is not there for it, by whatever path.
+    for name in ("same.safetensors", "../one/same.safetensors", str(saved / "same.safetensors")):
+        b = write(tmp_path / "two" / "b.yml", (kept, {**repaint, "file": name}))
+        with pytest.raises(DffError, match=r"^step 3: the document names .*a\.yml has 1 to 2"):
+            StackedDocuments.read([a, b]).compile(scene, (), print)
+
+
+def test_a_scene_is_inserted_from_where_its_document_lies(tmp_path, scene, other):
+    insert = {"type": "insert", "scene": "../other/config.yml"}
+    a = write(tmp_path / "a.yml", (RED, HUE))
+    b = write(tmp_path / "two" / "b.yml", (GREEN, insert))
+    stack = StackedDocuments.read([a, b], [other.parent])
+    assert len(stack.compile(scene, [other.parent], print).matters) == 2
+    with pytest.raises(DffError, match=r"^step 2: .*--trust"):
+        stack.compile(scene, [tmp_path / "two"], print)
+
+
+def test_only_what_names_files_counts_as_one(tmp_path):
+    path = write(tmp_path / "a.yml", (RED, DELETE), names=("red",))
+    first = StackedDocuments.read([path]).identity
+    for name in (*RED["negative"], "red", "delete"):
+        (tmp_path / name).write_bytes(b"1")
+    assert StackedDocuments.read([path]).identity == first
+
+
+def test_every_field_that_names_files_is_known_here():
+    """A new one has to be added to what the identity follows."""
+    models = {**SELECTIONS, **OPERATIONS, **RECOLOR_FUNCTIONS}
+    named = {
+        f"{kind}.{name}"
+        for kind, model in models.items()
+        for name, field in model.model_fields.items()
+        if str(MAX_FILE_NAME) in repr(field)
+    }
+    clicks = {"click.click", "click.click_negative"}  # images of the capture, no files
+    selected = {"file.file", "patch.patch", "patch.patch_negative"}
+    assert named - clicks == selected | {"repaint.file", "insert.scene", "replace.scene"}
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,8 @@ class Background(Strict):
 class Repaint(Strict):
     """Give what is selected the colours that ``dff repaint`` trained: ``c' = (1 - m) c + m r(x)``.
 
+    They fit the scene that they were trained in: what is of another one cannot be repainted.
+
     Attributes:
         file: what it wrote, in the document's folder.
     """
