@@ -8,7 +8,8 @@ hole. Height and colour are carried into it from what is seen. The height is har
 without going beyond its values. So is the hue of the colour, while its brightness goes on for a
 while as it changes at the rim (a spline in tension, Smith and Wessel 1990): the shade that a thing
 casts where it touches gets darker towards it. It gets no lighter than the harmonic one, and hardly
-darker than the darkest that is seen around the hole.
+darker than the darkest that is seen around the hole. What has caught the hue of the thing is left
+out and covered.
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ FEWEST, TRIALS = 12, 256
 # more, it would make more of what is but a pattern of the surface. And at most so far: it gets no
 # darker than this quantile of what is seen within so many voxels of the hole.
 GOING_ON, DARKEST, AROUND_HOLE = 1.0, 0.05, 2
+# Where the rim's hue is this share of the way to that of the thing, it has caught the light of the
+# thing, or a bit of it is left there: within so many voxels of the hole, and if the hues differ by
+# so much at all, and more than the surface's own pattern mostly does, so many times. It says
+# nothing of the surface, and what of it lies at the hole is covered.
+CAUGHT, CATCHING, HUES, PATTERN = 0.25, 2.5, 0.05, 4.0
 # Share of the cells around a hole whose height must be known for it to be filled.
 FLAT_SHARE = 0.4
 AROUND = np.ones((3, 3), dtype=bool)
@@ -125,18 +131,27 @@ def fill_hole(
     above = reaching & (height >= FLAT * spacing)
     stands = mapped(_share(above, reaching) * (above.sum(dim=0) >= LEAST)) > STANDS
     hole = _hole(footprint & ~stands, share > STEADY)
-    level = (share > LEVEL) & ~hole
     clean = on & (sight.mask < CLEAN)
-    known = near & ~_widened(near & (mapped(clean.sum(dim=0)) < LEAST), HIDING)
+    rays = mapped(clean.sum(dim=0))
+    known = near & ~_widened(near & (rays < LEAST), HIDING)
+    if not (hole.any() and known.any()):
+        return None
+    seen = mapped(_median(sight.rgb, clean))
+    colour = np.average(grid.rgb[selected], axis=0, weights=grid.rays[selected])
+    beyond = _widened(hole, round(CATCHING * FINE))
+    caught = beyond & (rays > 0) & _caught(seen, known & ~beyond, colour)
+    if caught.any():
+        known &= ~_widened(caught, 1)
+        hole = _closed(hole | (caught & _widened(hole, FINE)), CRUMBS // 2)
+    level = (share > LEVEL) & ~hole
     ring = _widened(hole, BESIDE * FINE) & ~hole & (mapped(reaching.any(dim=0)) > 0)
     # Where the rim itself is hardly flat, going on from it would make things worse.
-    if not (hole.any() and level.any() and known.any()):
+    if not (level.any() and known.any()):
         return None
     if level[ring].sum() < FLAT_SHARE * ring.sum():
         return None
     flat = _laplacian(near.shape)
     heights = _carried_in(mapped(_median(height[..., None], on)), level, flat)
-    seen = mapped(_median(sight.rgb, clean))
     even = _carried_in(seen, known, flat)
     # Brightness alone: in hue, what changes is the thing itself, whose light its rim has caught.
     tension = flat.multiply((GOING_ON * FINE) ** -2)
@@ -191,8 +206,39 @@ def _hole(
     footprint: Bool[np.ndarray, "r c"], sound: Bool[np.ndarray, "r c"]
 ) -> Bool[np.ndarray, "r c"]:
     """Cells under a thing whose surface is not sound, without crumbs of sound ones among them."""
-    closed = binary_closing(footprint & ~sound, AROUND, iterations=CRUMBS)
-    return np.asarray(binary_fill_holes(closed)) & footprint
+    return _closed(footprint & ~sound, CRUMBS) & footprint
+
+
+def _closed(mask: Bool[np.ndarray, "r c"], cells: int) -> Bool[np.ndarray, "r c"]:
+    """Without gaps, of whatever size where they are enclosed."""
+    return np.asarray(binary_fill_holes(binary_closing(mask, AROUND, iterations=cells)))
+
+
+def _caught(
+    seen: Float[np.ndarray, "r c 3"],
+    apart: Bool[np.ndarray, "r c"],
+    colour: Float[np.ndarray, " 3"],
+) -> Bool[np.ndarray, "r c"]:
+    """Cells whose hue is on the way from that of the surface to that of the thing.
+
+    Hue is the share of each channel in all light, so that shade is no hue.
+
+    Args:
+        seen: colours of the cells.
+        apart: those that are too far from the thing to have caught any of it.
+        colour: of the thing.
+    """
+    if not apart.any():
+        return np.zeros_like(apart)
+    hues = seen / np.maximum(seen.sum(-1, keepdims=True), 1e-6)
+    surface = np.median(hues[apart], axis=0)
+    way = colour / max(float(colour.sum()), 1e-6) - surface
+    length = float(np.linalg.norm(way))
+    if length < HUES:
+        return np.zeros_like(apart)
+    along = (hues - surface) @ way / length**2
+    spread = float(np.median(np.abs(along[apart])))  # other things among them hardly count
+    return np.asarray(along > max(CAUGHT, PATTERN * spread))
 
 
 def _share(part: Bool[Tensor, "k n"], whole: Bool[Tensor, "k n"]) -> Float[Tensor, " n"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,6 +160,33 @@ def test_what_else_stands_under_the_thing_stays():
     without = fill_hole(scene_of(), looking(leak=0.12))
     assert without is not None
     assert without.holds(points).all()
+
+
+def test_a_rim_in_the_colour_of_the_thing_says_nothing_of_the_table():
+    """A bit of the ball is left around its foot, on a grey table; shade of that grey counts."""
+    whole = scene_of()
+    red = torch.tensor([0.8, 0.1, 0.1]).expand(len(whole.grid), 3)
+    selection = replace(whole, grid=replace(whole.grid, rgb=red))
+    exact = looking(leak=0.1)
+
+    def left_behind(points: torch.Tensor) -> Sight:
+        sight = exact(points)
+        away = (sight.ends[..., :2] - MIDDLE).norm(dim=-1, keepdim=True)
+        grey = (0.3 + away).expand_as(sight.rgb)
+        mixed = torch.where(away < 0.13, 0.5 * grey + 0.5 * red[0], grey)
+        return Sight(sight.ends, mixed, sight.mask, sight.there)
+
+    filling = fill_hole(selection, left_behind)
+    assert filling is not None
+    inside = filling.rgb[filling.there > 0]
+    assert (inside.amax(dim=1) - inside.amin(dim=1)).max() < 0.01
+    assert 0.35 < inside.mean() < 0.45
+    # What is left behind at the hole is covered too.
+    foot = torch.tensor([[0.5 + 0.12, 0.5, 0.5]])
+    assert filling.holds(foot).all()
+    without = fill_hole(selection, exact)
+    assert without is not None
+    assert not without.holds(foot).any()
 
 
 def test_the_rim_is_what_lies_on_the_table_around_the_thing():
