@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 from torch import Tensor
@@ -109,6 +109,13 @@ class SurfaceGrid:
         """First and second voxel of each of the `pairs`."""
         first, second = torch.from_numpy(self.pairs).long().unbind(dim=1)
         return first.contiguous(), second.contiguous()
+
+    @cached_property
+    def graph(self) -> csr_matrix:
+        """(n, n), 1 where two voxels are neighbours."""
+        ends = np.concatenate([self.pairs, self.pairs[:, ::-1]]).T
+        ones = np.ones(ends.shape[1], dtype=np.int8)
+        return csr_matrix((ones, tuple(ends)), shape=(len(self), len(self)))
 
     @cached_property
     def findings(self) -> dict[tuple, Any]:
