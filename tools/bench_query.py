@@ -55,6 +55,8 @@ from dff.query.text import TextQuery, embed_query
 from dff.query.threshold import soft_mask
 from dff.scene import Scene
 from dff.selection.exact import BakedFeatures, ExactQuery, TeacherQuery
+from dff.selection.islands import held_alone
+from dff.selection.refine import SELECTED
 from dff.selection.selection import Selection
 from dff.selection.specks import without_specks
 from dff.selection.surface_grid import SurfaceGrid
@@ -124,8 +126,13 @@ def ask_by_parts(
     threshold = tick(choose_threshold(scores, grid.rays))
     values = tick(soft_mask(scores, threshold))
     kept = tick(without_specks(grid, values > 0))
-    values = tick(values * kept.to(values))
-    names: tuple[str, ...] = ("scores", "threshold", "mask", "without specks", "values")
+    values = tick(values * kept)
+    held = tick(held_alone(grid, values >= SELECTED))
+    values = tick(values + (1 - values) * held)
+    names: tuple[str, ...] = (
+        *("scores", "threshold", "mask", "without specks", "values"),
+        *("what nothing else holds", "with it"),
+    )
     spent = [1e3 * (after - before) for before, after in itertools.pairwise(clock)]
     parts = dict(zip(names, spent, strict=True))
     return parts, values

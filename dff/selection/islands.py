@@ -6,10 +6,12 @@ A bottle's cap looks like no bottle, and yet nothing but the bottle holds it.
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
@@ -20,8 +22,8 @@ from dff.selection.surface_grid import SurfaceGrid
 PART_SHARE = 0.2
 # What holds more than this share of the scene is no thing with parts, but what things stand on.
 THING_SHARE = 0.15
-# A part reaches this far beyond the rest of its thing, in the longest sides of that.
-MARGIN = 1.0
+# Nor is it a part of a thing that reaches so many voxels away from the rest.
+PART_STEPS = 32
 
 
 def held_alone(
@@ -38,7 +40,7 @@ def held_alone(
         (n,), none of which is selected.
     """
     most = THING_SHARE * float(grid.rays.sum())
-    return islands(grid, selected, PART_SHARE, most, without, MARGIN)
+    return islands(grid, selected, PART_SHARE, most, without, PART_STEPS)
 
 
 def islands(
@@ -47,7 +49,7 @@ def islands(
     share: float,
     most: float = math.inf,
     without: Bool[Tensor, " n"] | None = None,
-    margin: float = math.inf,
+    steps: int = sys.maxsize,
 ) -> Bool[Tensor, " n"]:
     """What touches nothing but what is selected, and is small beside it.
 
@@ -61,47 +63,52 @@ def islands(
         share: in [0, 1].
         most: rays.
         without: voxels, none of which an island may hold.
-        margin: islands that reach further than this share of the longest side of what is selected
-            from the box around it are left out, which is faster.
+        steps: islands that reach as many voxels away from what is selected are left out, which is
+            faster.
 
     Returns:
         (n,), none of which is selected.
     """
-    if not selected.any() or selected.all():
-        return torch.zeros_like(selected)
-    ids = _around(grid, selected, margin)
-    near = grid.graph[ids]
-    degree = np.diff(near.indptr)
-    near = near[:, ids]
-    row = np.repeat(np.arange(len(ids)), np.diff(near.indptr))
-    chosen, rays = selected.numpy()[ids], grid.rays.numpy()[ids].astype(np.float64)
-    across = chosen[row] & ~chosen[near.indices]
-    within = near.copy()
-    within.data = (chosen[row] == chosen[near.indices]).astype(np.int8)
-    within.eliminate_zeros()
-    count, part = connected_components(within, directed=False)
-    sizes = np.bincount(part, rays, minlength=count)
-    holds = np.where(sizes <= most, sizes, 0.0)
-    largest = np.zeros(count)
-    np.maximum.at(largest, part[near.indices[across]], holds[part[row[across]]])
-    small = sizes < share * largest
-    # What goes on beyond what was looked at, and what is unwanted, is none.
-    small[part[~chosen & (np.diff(near.indptr) < degree)]] = False
-    if without is not None:
-        small[part[~chosen & without.numpy()[ids]]] = False
     result = torch.zeros_like(selected)
-    result[torch.from_numpy(ids)] = torch.from_numpy(small[part] & ~chosen)
+    graph, chosen = grid.graph, selected.numpy()
+    land = np.flatnonzero(chosen)
+    beside = graph[land]
+    outer = beside.indices
+    inner = np.repeat(np.arange(len(land)), np.diff(beside.indptr))
+    across = ~chosen[outer]
+    sea, last = _flooded(graph, np.unique(outer[across]), chosen, steps)
+    if len(sea) == 0:
+        return result
+    _, of_land = connected_components(beside[:, land], directed=False)
+    count, of_sea = connected_components(graph[sea][:, sea], directed=False)
+    holds = np.bincount(of_land, grid.rays.numpy()[land])
+    holds[holds > most] = 0.0
+    largest = np.zeros(count)
+    at = of_sea[np.searchsorted(sea, outer[across])]
+    np.maximum.at(largest, at, holds[of_land[inner[across]]])
+    small = np.bincount(of_sea, grid.rays.numpy()[sea]) < share * largest
+    # What goes on further than was looked at, and what is unwanted, is none.
+    small[of_sea[np.searchsorted(sea, last)]] = False
+    if without is not None:
+        small[of_sea[without.numpy()[sea]]] = False
+    result[torch.from_numpy(sea[small[of_sea]])] = True
     return result
 
 
-def _around(
-    grid: SurfaceGrid, selected: Bool[Tensor, " n"], margin: float
-) -> Int[np.ndarray, " k"]:
-    """Voxels in the box around what is selected, widened by a share of its longest side."""
-    if margin == math.inf:
-        return np.arange(len(grid))
-    points, mine = grid.points, grid.points[selected]
-    low, high = mine.amin(dim=0), mine.amax(dim=0)
-    wider = margin * (high - low).max()
-    inside = ((points >= low - wider) & (points <= high + wider)).all(dim=1)
-    return torch.nonzero(inside)[:, 0].numpy()
+def _flooded(
+    graph: csr_matrix, start: Int[np.ndarray, " k"], walls: Bool[np.ndarray, " n"], steps: int
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " l"]]:
+    """Voxels that so many steps from some reach outside of walls, ascending.
+
+    Returns:
+        All of them, and those from which it goes on.
+    """
+    wet, front = walls.copy(), start
+    wet[front] = True
+    for _ in range(steps):
+        if len(front) == 0:
+            break
+        found = graph[front].indices
+        front = np.unique(found[~wet[found]])
+        wet[front] = True
+    return np.flatnonzero(wet & ~walls), front

@@ -112,7 +112,7 @@ def test_as_by_walking_from_voxel_to_voxel(seed):
             holders = [rays[land] for land in touched if rays[land] <= most]
             wanted[mine] = rays[part] < share * max(holders, default=0)
         assert torch.equal(islands(grid, selected, share, most), wanted)
-        assert torch.equal(islands(grid, selected, share, most, margin=1.0), wanted)
+        assert torch.equal(islands(grid, selected, share, most, steps=40), wanted)
         assert wanted.any() or most < math.inf
 
 
@@ -120,9 +120,9 @@ def test_a_part_that_reaches_too_far_is_left_out_where_that_is_asked():
     pole = ((10, 11), (10, 11), (9, 20))
     grid = grid_of(FLOOR, BOTTLE, pole)
     bottle = inside(grid, *BOTTLE)
-    assert torch.equal(islands(grid, bottle, 0.2), inside(grid, *pole))
-    assert not islands(grid, bottle, 0.2, margin=1.0).any()
-    assert torch.equal(islands(grid, bottle, 0.2, margin=2.0), inside(grid, *pole))
+    for steps, found in ((10, False), (11, True)):
+        held = islands(grid, bottle, 0.2, steps=steps)
+        assert torch.equal(held, inside(grid, *pole) & found)
 
 
 def test_nothing_selected_and_everything_selected_have_no_islands():
