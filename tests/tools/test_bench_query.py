@@ -16,6 +16,7 @@ import torch
 from dff.compiling import choose_threshold
 from dff.errors import DffError
 from dff.query.scores import QueryEmbedding
+from dff.selection.islands import held_alone
 from dff.selection.specks import without_specks
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -64,13 +65,15 @@ def test_a_query_is_asked_as_answers_are():
     scene = made_up(SMALL, 20)
     assert len(scene.grid) == SMALL.voxels
     parts, values = ask_by_parts(scene.grid, scene.baked, scene.query)
-    assert list(parts) == ["scores", "threshold", "mask", "without specks", "values"]
+    asked = ["scores", "threshold", "mask", "without specks", "values"]
+    assert list(parts) == [*asked, "what nothing else holds", "with it"]
     assert all(spent > 0 for spent in parts.values())
     features = (scene.grid.hidden.double() @ scene.baked.weight.double().T).numpy()
     words = scene.query.embeddings.double().numpy()
     scores = torch.from_numpy(brute_force(words, features, scene.query.scale)).float()
     above = scores >= choose_threshold(scores, scene.grid.rays)
-    assert (values > 0).equal(without_specks(scene.grid, above))
+    kept = without_specks(scene.grid, above)
+    assert (values > 0).equal(kept | held_alone(scene.grid, kept))
     # What it asks for is there: the first sphere, and not all of them.
     _, numbers = spheres(SMALL.voxels, SMALL.resolution)
     order = torch.argsort(torch.argsort(voxel_numbers()))
