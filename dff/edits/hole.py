@@ -150,6 +150,9 @@ def fill_hole(
         return None
     if level[ring].sum() < FLAT_SHARE * ring.sum():
         return None
+    rim = ~selected & _lies_in(grid.points - origin, axes, ring, cell, FLAT * spacing)
+    if not rim.any():
+        return None
     flat = _laplacian(near.shape)
     heights = _carried_in(mapped(_median(height[..., None], on)), level, flat)
     even = _carried_in(seen, known, flat)
@@ -168,7 +171,7 @@ def fill_hole(
         torch.from_numpy(heights[..., 0]).float(),
         torch.from_numpy(colours).float().clamp(0, 1),
         torch.from_numpy(_widened(hole, 1)).float(),
-        ~selected & _lies_in(grid.points - origin, axes, ring, cell, FLAT * spacing),
+        rim,
     )
 
 
