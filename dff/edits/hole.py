@@ -155,6 +155,25 @@ def fill_hole(
         return None
     flat = _laplacian(near.shape)
     heights = _carried_in(mapped(_median(height[..., None], on)), level, flat)
+    return Filling(
+        origin,
+        axes,
+        cell,
+        spacing,
+        torch.from_numpy(heights[..., 0]).float(),
+        torch.from_numpy(_colours(seen, known, hole, flat)).float().clamp(0, 1),
+        torch.from_numpy(_widened(hole, 1)).float(),
+        rim,
+    )
+
+
+def _colours(
+    seen: Float[np.ndarray, "r c 3"],
+    known: Bool[np.ndarray, "r c"],
+    hole: Bool[np.ndarray, "r c"],
+    flat: csr_matrix,
+) -> Float[np.ndarray, "r c 3"]:
+    """Colours where they are known, and carried into the hole."""
     even = _carried_in(seen, known, flat)
     # Brightness alone: in hue, what changes is the thing itself, whose light its rim has caught.
     tension = flat.multiply((GOING_ON * FINE) ** -2)
@@ -162,17 +181,7 @@ def fill_hole(
     beside = known & _widened(hole, AROUND_HOLE * FINE)
     darkest = np.quantile(seen[beside].sum(-1), DARKEST) if beside.any() else 0.0
     shade = np.maximum(going_on, darkest) / np.maximum(even.sum(-1, keepdims=True), 1e-6)
-    colours = even * shade.clip(0.0, 1.0)
-    return Filling(
-        origin,
-        axes,
-        cell,
-        spacing,
-        torch.from_numpy(heights[..., 0]).float(),
-        torch.from_numpy(colours).float().clamp(0, 1),
-        torch.from_numpy(_widened(hole, 1)).float(),
-        rim,
-    )
+    return even * shade.clip(0.0, 1.0)
 
 
 def _lies_in(

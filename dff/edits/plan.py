@@ -137,28 +137,19 @@ def _filled(
     """
     rim = Rim(number, hole.rim)
     clear = Act(number, Delete(), None, hole.ball, hole)
-    around = [
-        layer
-        for layer in layers
-        if layer.matter == 0 and layer.left is not None and rim.of(layer.left) >= MOSTLY
-    ]
-    result = [
-        layer.acted(clear)
-        if layer.matter == 0
-        and layer.fills is None
-        and any(layer.pose is one.pose for one in around)
-        else layer
-        for layer in layers
-    ]
-    for layer in around:
-        filling = Layer(
-            matter, pose=layer.pose, brought_by=layer.brought_by, ball=hole.ball, fills=rim
-        )
-        for act in layer.acts:
-            if not isinstance(act.operation, (Delete, Extract)):
-                filling = filling.with_done(act.operation, steps[act.step].part, act.step)
-        result.append(filling)
-    return result
+    kept, fillings = [], []
+    for layer in layers:
+        if layer.matter == 0 and layer.left is not None and rim.of(layer.left) >= MOSTLY:
+            filling = Layer(
+                matter, pose=layer.pose, brought_by=layer.brought_by, ball=hole.ball, fills=rim
+            )
+            for act in layer.acts:
+                if not isinstance(act.operation, (Delete, Extract)):
+                    filling = filling.with_done(act.operation, steps[act.step].part, act.step)
+            fillings.append(filling)
+            layer = layer.acted(clear)
+        kept.append(layer)
+    return [*kept, *fillings]
 
 
 def _copies(
