@@ -42,9 +42,8 @@ class _Asked:
     ray: Int[Tensor, " n"]
     per_ray: int | None
 
-    def where(self, kept: Bool[Tensor, " n"]) -> _Asked:
+    def at(self, index: Int[Tensor, " k"]) -> _Asked:
         """Some of them."""
-        index = kept.nonzero()[:, 0]
         names = ("positions", "deltas", "last", "ray")
         given = {name: getattr(self, name)[index] for name in names}
         return replace(self, **given, per_ray=None)
@@ -89,11 +88,11 @@ class EditedSamples:
         alphas, rgb, far = (positions.new_zeros(n, channels) for channels in (1, 3, 1))
         return cls(alphas, rgb, far, positions.new_zeros(n, steps) if steps else None)
 
-    def spread(self, there: Bool[Tensor, " m"]) -> EditedSamples:
-        """At those of m samples that are there, of which there are n; empty space elsewhere."""
+    def spread(self, there: Int[Tensor, " n"], samples: int) -> EditedSamples:
+        """As those of m samples that have these numbers; empty space elsewhere."""
 
         def over(part: Float[Tensor, "n C"]) -> Float[Tensor, "m C"]:
-            whole = part.new_zeros(len(there), part.shape[1])
+            whole = part.new_zeros(samples, part.shape[1])
             whole[there] = part
             return whole
 
@@ -157,21 +156,28 @@ def _together(a: EditedSamples, b: EditedSamples) -> EditedSamples:
 
 def _layer_samples(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> EditedSamples:
     """What one layer alone has at the samples."""
-    own, near = _own_positions(layer, asked.positions)
-    asked = replace(asked, positions=own)
-    if near is None:
-        return _at(edits, layer, asked, steps)
-    if not near.any():
-        return EditedSamples.nothing(own, steps)
-    return _at(edits, layer, asked.where(near), steps).spread(near)
+    own, there = _own_positions(layer, asked.positions, asked.per_ray)
+    if there is None:
+        return _at(edits, layer, replace(asked, positions=own), steps)
+    if len(there) == 0:
+        return EditedSamples.nothing(asked.positions, steps)
+    near = replace(asked.at(there), positions=own)
+    return _at(edits, layer, near, steps).spread(there, len(asked.positions))
 
 
 def _own_positions(
-    layer: Layer, positions: Float[Tensor, "n 3"]
-) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"] | None]:
-    """Positions in the coordinates of the layer's matter, and which of them can matter."""
-    own = positions if layer.pose is None else layer.pose.inverse().apply(positions)
-    return own, None if layer.ball is None else layer.ball.holds(own)
+    layer: Layer, positions: Float[Tensor, "n 3"], per_ray: int | None
+) -> tuple[Float[Tensor, "k 3"], Int[Tensor, " k"] | None]:
+    """Positions that can matter in a layer, in the coordinates of its matter, and which they are.
+
+    The second is None where all of them can.
+    """
+    there = None
+    if layer.ball is not None:
+        ball = layer.ball if layer.pose is None else layer.ball.moved(layer.pose)
+        there = ball.among(positions, per_ray)
+        positions = positions[there]
+    return positions if layer.pose is None else layer.pose.inverse().apply(positions), there
 
 
 def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> EditedSamples:
@@ -188,7 +194,7 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
     # What lies behind something that no act reaches stays unseen, whatever they do.
-    fading = _fading(layer, own)
+    fading = _fading(layer, own, asked.per_ray)
     coloured = asked.coloured(alphas, fading)
     visible = (visible | asked.last if opaque else visible) & coloured
     if fading is not None and len(layer.fades) == len(layer.acts):
@@ -279,13 +285,12 @@ def edited_density_fn(
         along = _Along(positions.reshape(-1, 3), positions.shape[-2])
         total = along.positions.new_zeros(len(along.positions), 1)
         for layer in edits.layers:
-            own, near = _own_positions(layer, along.positions)
-            if near is None:
+            own, there = _own_positions(layer, along.positions, along.samples)
+            if there is None:
                 total = total + _kept_density(edits, layer, level, own, along, None)
-            elif near.any():
-                total = total.clone()
-                there = near.nonzero()[:, 0]
-                total[there] += _kept_density(edits, layer, level, own[there], along, there)
+            elif len(there):
+                near = _kept_density(edits, layer, level, own, along, there)
+                total = total.index_add(0, there, near)
         return total.view(*positions.shape[:-1], 1)
 
     return edited
@@ -329,7 +334,7 @@ def _kept_density(
     density = matter.proposal(level, own)
     if layer.pose is not None:
         density = density / layer.pose.scale
-    fading = _fading(layer, own)
+    fading = _fading(layer, own, along.samples if index is None else None)
     if fading is None:
         return density
     there = fading.nonzero()[:, 0]
@@ -341,14 +346,25 @@ def _kept_density(
     return density.index_copy(0, there, thinner)
 
 
-def _fading(layer: Layer, own: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"] | None:
-    """At which positions its acts may change what is stopped; None: at none, whatever they are."""
+def _fading(
+    layer: Layer, own: Float[Tensor, "n 3"], per_ray: int | None
+) -> Bool[Tensor, " n"] | None:
+    """At which positions its acts may change what is stopped; None: at none, whatever they are.
+
+    Args:
+        layer: which.
+        own: positions in the coordinates of its matter.
+        per_ray: how many there are of each ray; None where they are not as many on every ray.
+    """
     if not layer.fades:
         return None
     balls = [None if isinstance(act.operation, Extract) else act.ball for act in layer.fades]
-    if any(ball is None for ball in balls):
-        return torch.ones(len(own), dtype=torch.bool, device=own.device)
-    return torch.stack([ball.holds(own) for ball in balls if ball is not None]).any(dim=0)
+    near = torch.zeros(len(own), dtype=torch.bool, device=own.device)
+    for ball in balls:
+        if ball is None:
+            return torch.ones_like(near)
+        near[ball.among(own, per_ray)] = True
+    return near
 
 
 def _thinned(

@@ -72,7 +72,8 @@ class FieldMatter:
         for number, (values, asked) in zip(which, found, strict=True):
             scorer = self.scorers[number]
             if scorer is not None:
-                values = values.masked_scatter(asked, scorer.mask(hidden[asked[where]]))
+                its = hidden if len(which) == 1 else hidden[asked[where]]
+                values = values.masked_scatter(asked, scorer.mask(its))
             masks.append(values)
         return masks
 

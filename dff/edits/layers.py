@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dff.edits.apply import SampleOperation
@@ -17,6 +17,8 @@ from dff.edits.similarity import Similarity
 
 # Below this share nothing is left of a voxel.
 NOTHING = 1e-3
+# Rays that come within as many radii of a ball may have points in it.
+CLOSE = 1.01
 # Share of the rim of a filling from which on it is selected with the surface that it continues.
 MOSTLY = 0.5
 
@@ -33,6 +35,35 @@ class Ball:
         # By coordinate: torch sums over an axis of three several times slower.
         x, y, z = (points[..., k] - middle for k, middle in enumerate(self.center.tolist()))
         return x * x + y * y + z * z <= self.radius * self.radius
+
+    def among(self, points: Float[Tensor, "n 3"], per_ray: int | None = None) -> Int[Tensor, " k"]:
+        """Numbers of the points that lie in it, ascending.
+
+        Args:
+            points: any; where ``per_ray`` is given, ray by ray, as many on each and in their order
+                along it, so that rays that pass by are not looked at point by point.
+            per_ray: points of each ray.
+        """
+        if per_ray is None:
+            return self.holds(points).nonzero()[:, 0]
+        rays = points.view(-1, per_ray, 3)
+        met = self._meets(rays[:, 0], rays[:, -1]).nonzero()[:, 0]
+        ray, place = self.holds(rays[met]).nonzero().unbind(dim=1)
+        return met[ray] * per_ray + place
+
+    def _meets(
+        self, start: Float[Tensor, "rays 3"], end: Float[Tensor, "rays 3"]
+    ) -> Bool[Tensor, " rays"]:
+        """Which segments come to it, or so near that rounding could tell otherwise."""
+        along, to_center = end - start, self.center.to(start) - start
+        length = along.square().sum(dim=1).clamp_min(torch.finfo(start.dtype).tiny)
+        part = ((to_center * along).sum(dim=1) / length).clamp(0.0, 1.0)
+        distance = (to_center - part[:, None] * along).square().sum(dim=1)
+        return distance <= (CLOSE * self.radius) ** 2
+
+    def moved(self, pose: Similarity) -> Ball:
+        """Where a pose takes it."""
+        return Ball(pose.apply(self.center), pose.scale * self.radius)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,13 @@ from dff.edits.operations import (
 )
 from dff.edits.placement import Extent
 from dff.edits.plan import Step, plan_layers
+from dff.edits.similarity import Similarity, rotation_from_degrees
 
 COUNT = 12
 POINTS = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(1))
+TURNED = Similarity(
+    rotation_from_degrees((20, 50, -70)), 1.5, torch.tensor([0.3, 0.1, -0.6]).double()
+)
 OTHER = torch.rand(5, 3, generator=torch.Generator().manual_seed(2)) + 4
 
 
@@ -201,6 +205,24 @@ def test_a_ball_holds_all_that_is_selected():
     assert ball is None or bool(ball.holds(POINTS[[1, 4, 7]]).all())
     tight = Ball(torch.zeros(3), 1.0)
     assert tight.holds(torch.tensor([[0.6, 0.6, 0.5], [0.6, 0.6, 0.6]])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("pose", [None, TURNED])
+def test_what_lies_in_a_ball_is_found_ray_by_ray(pose):
+    ball = Ball(torch.tensor([0.2, -0.1, 0.3]), 0.4)
+    generator = torch.Generator().manual_seed(3)
+    start, end = torch.randn(2, 400, 3, generator=generator).unbind()
+    end[:40] = start[:40]
+    along = torch.linspace(0, 1, 12)[:, None]
+    points = (start[:, None] + along * (end - start)[:, None]).reshape(-1, 3)
+    if pose is None:
+        wanted = ball.holds(points).nonzero()[:, 0]
+    else:
+        wanted = ball.holds(pose.inverse().apply(points)).nonzero()[:, 0]
+        ball = ball.moved(pose)
+    assert 50 < len(wanted) < len(points) / 4
+    assert torch.equal(ball.among(points, 12), wanted)
+    assert torch.equal(ball.among(points), wanted)
 
 
 def test_most_of_a_scene_has_no_ball():
