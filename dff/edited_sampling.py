@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,8 +19,6 @@ from dff.rendering import alphas_from_density, transmittance
 VISIBLE_ALPHA = 1e-4
 # Nor do as many that give less to a pixel, behind what is opaque: they get no colour.
 VISIBLE_WEIGHT = 1e-4
-# Proposals only say where to look, so that thin fog need not be asked about.
-VISIBLE_PROPOSAL_ALPHA = 1e-2
 # Optical depth is the logarithm of what passes, which must not be nothing.
 LEAST_PASSING = 1e-7
 
@@ -156,7 +153,7 @@ def _together(a: EditedSamples, b: EditedSamples) -> EditedSamples:
 
 def _layer_samples(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> EditedSamples:
     """What one layer alone has at the samples."""
-    own, there = _own_positions(layer, asked.positions, asked.per_ray)
+    own, there = own_positions(layer, asked.positions, asked.per_ray)
     if there is None:
         return _at(edits, layer, replace(asked, positions=own), steps)
     if len(there) == 0:
@@ -165,7 +162,7 @@ def _layer_samples(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int
     return _at(edits, layer, near, steps).spread(there, len(asked.positions))
 
 
-def _own_positions(
+def own_positions(
     layer: Layer, positions: Float[Tensor, "n 3"], per_ray: int | None
 ) -> tuple[Float[Tensor, "k 3"], Int[Tensor, " k"] | None]:
     """Positions that can matter in a layer, in the coordinates of its matter, and which they are.
@@ -194,7 +191,7 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
     # What lies behind something that no act reaches stays unseen, whatever they do.
-    fading = _fading(layer, own, asked.per_ray)
+    fading = fading_at(layer, own, asked.per_ray)
     coloured = asked.coloured(alphas, fading)
     visible = (visible | asked.last if opaque else visible) & coloured
     if fading is not None and len(layer.fades) == len(layer.acts):
@@ -276,77 +273,12 @@ def masks_of(
     return masks
 
 
-def edited_density_fn(
-    edits: CompiledEdits, level: int
-) -> Callable[[Float[Tensor, "*rays samples 3"]], Float[Tensor, "*rays samples 1"]]:
-    """A density function for the proposal sampler that sees the layers where they are."""
-
-    def edited(positions: Float[Tensor, "*rays samples 3"]) -> Float[Tensor, "*rays samples 1"]:
-        along = _Along(positions.reshape(-1, 3), positions.shape[-2])
-        total = along.positions.new_zeros(len(along.positions), 1)
-        for layer in edits.layers:
-            own, there = _own_positions(layer, along.positions, along.samples)
-            if there is None:
-                total = total + _kept_density(edits, layer, level, own, along, None)
-            elif len(there):
-                near = _kept_density(edits, layer, level, own, along, there)
-                total = total.index_add(0, there, near)
-        return total.view(*positions.shape[:-1], 1)
-
-    return edited
-
-
-@dataclass(frozen=True, eq=False)
-class _Along:
-    """Positions (n, 3) in the world, ray by ray, and how many are on each ray."""
-
-    positions: Float[Tensor, "n 3"]
-    samples: int
-
-    def gaps(self, index: Int[Tensor, " k"]) -> Float[Tensor, "k 1"]:
-        """How far some of them are from the next one; the last of a ray, from the one before."""
-        first = index - (index % self.samples == self.samples - 1).to(index)
-        return (self.positions[first + 1] - self.positions[first]).norm(dim=-1, keepdim=True)
-
-
 def rays_of(flat: Float[Tensor, "n C"], samples: int) -> Int[Tensor, " n"]:
     """The number of the ray of each sample, where every ray has as many."""
     return torch.arange(len(flat) // samples, device=flat.device).repeat_interleave(samples)
 
 
-def _kept_density(
-    edits: CompiledEdits,
-    layer: Layer,
-    level: int,
-    own: Float[Tensor, "n 3"],
-    along: _Along,
-    index: Int[Tensor, " n"] | None,
-) -> Float[Tensor, "n 1"]:
-    """Proposal density of one layer, in 1 / world unit, with the alpha that its acts leave.
-
-    Args:
-        edits, layer, level: which.
-        own: positions in the coordinates of its matter.
-        along: all samples.
-        index: which of them these are; None: all.
-    """
-    matter = edits.matters[layer.matter]
-    density = matter.proposal(level, own)
-    if layer.pose is not None:
-        density = density / layer.pose.scale
-    fading = _fading(layer, own, along.samples if index is None else None)
-    if fading is None:
-        return density
-    there = fading.nonzero()[:, 0]
-    if len(there) == 0:
-        return density
-    which = there if index is None else index[there]
-    deltas, ray = along.gaps(which), which // along.samples
-    thinner = _thinned(matter, layer.fades, density[there], own[there], deltas, ray)
-    return density.index_copy(0, there, thinner)
-
-
-def _fading(
+def fading_at(
     layer: Layer, own: Float[Tensor, "n 3"], per_ray: int | None
 ) -> Bool[Tensor, " n"] | None:
     """At which positions its acts may change what is stopped; None: at none, whatever they are.
@@ -365,24 +297,3 @@ def _fading(
             return torch.ones_like(near)
         near[ball.among(own, per_ray)] = True
     return near
-
-
-def _thinned(
-    matter: Matter,
-    acts: tuple[Act, ...],
-    density: Float[Tensor, "n 1"],
-    own: Float[Tensor, "n 3"],
-    deltas: Float[Tensor, "n 1"],
-    ray: Int[Tensor, " n"],
-) -> Float[Tensor, "n 1"]:
-    """A proposal density with the alpha that acts leave, at positions where they may do so."""
-    alphas = alphas_from_density(density, deltas)
-    visible = alphas[:, 0] > VISIBLE_PROPOSAL_ALPHA
-    masks = masks_of(matter, acts, own, visible, exactly=False)
-    left = alphas
-    for act, mask in zip(acts, masks, strict=True):
-        if isinstance(act.operation, OPACITIES):
-            left, _ = apply_operations(left, left, [act.operation], [mask], ray)
-    passing = (1.0 - left).clamp_min(LEAST_PASSING)
-    thinner = -torch.log(passing) / deltas.clamp_min(LEAST_PASSING)
-    return torch.where(visible[:, None] & (left < alphas), torch.minimum(thinner, density), density)

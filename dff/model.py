@@ -19,13 +19,13 @@ from nerfstudio.model_components.renderers import RGBRenderer
 from nerfstudio.model_components.scene_colliders import NearFarCollider
 from nerfstudio.models.base_model import Model
 from nerfstudio.models.nerfacto import NerfactoModel
-from nerfstudio.utils import colormaps
 from torch import Tensor
 from torch.nn import Parameter
 
 from dff import rendering
 from dff.checkpoint import CheckpointRecord, TeacherRecord
-from dff.edited_sampling import VISIBLE_WEIGHT, edited_density_fn, edited_samples
+from dff.edited_proposals import joined, sample_edited
+from dff.edited_sampling import VISIBLE_WEIGHT, edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.errors import DffError
 from dff.fields.blocks import ResolvedImplementation, layout_of, resolve_implementation
@@ -34,6 +34,7 @@ from dff.fields.proposal_field import ProposalField
 from dff.fields.radiance_field import RadianceField, colour_where
 from dff.fields.visibility import DensityPrior
 from dff.model_config import DFFModelConfig
+from dff.pictures import beside_photo
 from dff.sampling import rendering_sampler, training_sampler
 from dff.selection.field_selection import FieldSelection
 
@@ -97,6 +98,7 @@ class DFFModel(NerfactoModel):
         )
         self.proposal_sampler = training_sampler(config)
         self.eval_sampler = rendering_sampler(config)
+        self.finer_sampler = rendering_sampler(config, config.eval_finer)
         self.collider = NearFarCollider(near_plane=config.near_plane, far_plane=config.far_plane)
         self.renderer_rgb = RGBRenderer(background_color=config.background_color)
         self.rgb_loss = MSELoss()
@@ -230,12 +232,24 @@ class DFFModel(NerfactoModel):
         """
         if edits is not None and edits.changes_nothing:
             edits = None
-        density_fns = self.density_fns
-        if edits is not None and edits.changes_opacity:
-            # Otherwise the samples crowd where things were, not where the light now goes.
-            density_fns = [edited_density_fn(edits, level) for level in range(len(density_fns))]
-        samples: RaySamples
-        samples, _, _ = self.eval_sampler(ray_bundle, density_fns=density_fns)
+        asked = (edits, selection, hidden, touched)
+        if edits is None or not edits.changes_opacity:
+            samples, _, _ = self.eval_sampler(ray_bundle, density_fns=self.density_fns)
+            return self._outputs_at(samples, *asked)
+        # Otherwise the samples crowd where things were, not where the light now goes.
+        samplers = self.eval_sampler, self.finer_sampler
+        groups = sample_edited(edits, ray_bundle, len(self.density_fns), *samplers)
+        return joined([(rays, self._outputs_at(samples, *asked)) for rays, samples in groups])
+
+    def _outputs_at(
+        self,
+        samples: RaySamples,
+        edits: CompiledEdits | None,
+        selection: FieldSelection | None,
+        hidden: bool,
+        touched: bool,
+    ) -> dict[str, Tensor]:
+        """As `render`, at ray samples (rays, samples)."""
         assert samples.deltas is not None
         if edits is None:
             density, geometry = self.field.get_density(samples)
@@ -375,15 +389,7 @@ class DFFModel(NerfactoModel):
         LPIPS is left out: its weights would have to be downloaded.
         """
         photo = self.renderer_rgb.blend_background(batch["image"].to(self.device))
-        render = outputs["rgb"]
-        pair = [image.movedim(-1, 0)[None] for image in (photo, render)]
+        pair = [image.movedim(-1, 0)[None] for image in (photo, outputs["rgb"])]
         similarity = cast(Tensor, self.ssim(pair[1], pair[0]))
         metrics = {"psnr": float(self.psnr(pair[1], pair[0])), "ssim": float(similarity)}
-        images = {
-            "img": torch.cat([photo, render], dim=1),
-            "accumulation": colormaps.apply_colormap(outputs["accumulation"]),
-            "depth": colormaps.apply_depth_colormap(
-                outputs["depth"], accumulation=outputs["accumulation"]
-            ),
-        }
-        return metrics, images
+        return metrics, beside_photo(photo, outputs)

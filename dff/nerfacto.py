@@ -168,7 +168,7 @@ class NerfactoSceneModel(DFFModel):
             single_jitter=config.use_single_jitter,
             initial_sampler=first,
         )
-        self.proposal_sampler = self.eval_sampler
+        self.proposal_sampler = self.finer_sampler = self.eval_sampler
         self.collider = NearFarCollider(near_plane=config.near_plane, far_plane=config.far_plane)
         self.renderer_rgb = RGBRenderer(background_color=config.background_color)
         self.step = 0

@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from imageio_ffmpeg import get_ffmpeg_exe
 from jaxtyping import Float, UInt8
-from nerfstudio.utils.colormaps import ColormapOptions, apply_colormap
+from nerfstudio.utils.colormaps import ColormapOptions, apply_colormap, apply_depth_colormap
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -48,6 +48,23 @@ def overlay(rgb: Float[Tensor, "h w 3"], mask: Float[Tensor, "h w 1"]) -> Float[
     rest = 0.35 * rgb + 0.25 * grey
     chosen = 0.65 * rgb + 0.35 * torch.tensor(HIGHLIGHT)
     return mask * chosen + (1 - mask) * rest
+
+
+def beside_photo(
+    photo: Float[Tensor, "h w 3"], outputs: Mapping[str, Float[Tensor, "h w c"]]
+) -> dict[str, Float[Tensor, "h W 3"]]:
+    """What nerfstudio's trainer shows of an image: photo | render, opacity and depth.
+
+    Args:
+        photo: in [0, 1].
+        outputs: of a render: ``rgb`` and ``accumulation`` in [0, 1], ``depth``.
+    """
+    opacity = outputs["accumulation"]
+    return {
+        "img": torch.cat([photo, outputs["rgb"]], dim=1),
+        "accumulation": apply_colormap(opacity),
+        "depth": apply_depth_colormap(outputs["depth"], accumulation=opacity),
+    }
 
 
 def resize(image: Float[Tensor, "h w c"], height: int, width: int) -> Float[Tensor, "H W c"]:

@@ -20,15 +20,19 @@ def training_sampler(config: DFFModelConfig) -> ProposalNetworkSampler:
     )
 
 
-def rendering_sampler(config: DFFModelConfig) -> ProposalNetworkSampler:
-    """Samples in the same places every time."""
-    samples = (config.eval_num_proposal_samples,) * config.num_proposal_iterations
+def rendering_sampler(config: DFFModelConfig, finer: int = 1) -> ProposalNetworkSampler:
+    """Samples in the same places every time, ``finer`` times as many as the config says.
+
+    More of them need less padding: it is added to each of more bins, to find with few samples what
+    the proposal networks do not expect.
+    """
+    samples = (finer * config.eval_num_proposal_samples,) * config.num_proposal_iterations
     return ProposalNetworkSampler(
-        num_nerf_samples_per_ray=config.eval_num_nerf_samples,
+        num_nerf_samples_per_ray=finer * config.eval_num_nerf_samples,
         num_proposal_samples_per_ray=samples,
         num_proposal_network_iterations=config.num_proposal_iterations,
         pdf_sampler=PDFSampler(
-            include_original=False, histogram_padding=config.eval_histogram_padding
+            include_original=False, histogram_padding=config.eval_histogram_padding / finer**2
         ),
     )
 

@@ -12,7 +12,8 @@ from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.scene_box import SceneBox
 
 from dff.checkpoint import TeacherRecord
-from dff.edited_sampling import edited_density_fn, edited_samples
+from dff.edited_proposals import EditedDensity
+from dff.edited_sampling import edited_samples
 from dff.edits.compiled import CompiledEdits
 from dff.edits.layers import Act, Ball, Layer
 from dff.edits.operations import Delete, Extract, HueShift, Opacity
@@ -146,7 +147,7 @@ def test_colours_are_asked_for_behind_what_is_deleted():
 
 def test_the_samples_move_from_the_deleted_wall_to_the_plane():
     model = walls()
-    fn = edited_density_fn(edits(0, Delete()), 0)
+    fn = EditedDensity(edits(0, Delete()), 0)
     bundle = down()
     plain, _, _ = model.proposal_sampler(bundle, density_fns=[density_fn])
     moved, _, _ = model.proposal_sampler(bundle, density_fns=[fn])

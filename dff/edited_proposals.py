@@ -1,0 +1,178 @@
+"""Where to look in an edited scene: proposal densities of its layers, and samples along rays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.cameras.rays import RayBundle, RaySamples
+from nerfstudio.model_components.ray_samplers import ProposalNetworkSampler
+from torch import Tensor
+
+from dff.edited_sampling import LEAST_PASSING, fading_at, masks_of, own_positions
+from dff.edits.apply import apply_operations
+from dff.edits.compiled import CompiledEdits, Matter
+from dff.edits.layers import Act, Layer
+from dff.edits.operations import OPACITIES
+from dff.rendering import alphas_from_density
+
+# Proposals only say where to look, so that thin fog need not be asked about.
+VISIBLE_PROPOSAL_ALPHA = 1e-2
+
+Rays = Int[Tensor, " k"]
+
+
+def sample_edited(
+    edits: CompiledEdits,
+    rays: RayBundle,
+    levels: int,
+    sampler: ProposalNetworkSampler,
+    finer: ProposalNetworkSampler,
+) -> list[tuple[Rays, RaySamples]]:
+    """Samples where an edited scene stops light.
+
+    Args:
+        edits: the layers.
+        rays: (n,), with near and far set.
+        levels: how many proposal networks there are.
+        sampler: of most rays.
+        finer: of those that may show a thing which was put elsewhere: the proposal networks were
+            trained to find it in its own place alone.
+
+    Returns:
+        Groups of rays, their numbers and their samples; every ray is in one of them.
+    """
+    densities = [EditedDensity(edits, level) for level in range(levels)]
+    samples, _, _ = sampler(rays, density_fns=densities)
+    met = torch.stack([density.met for density in densities]).any(dim=0)
+    some, others = met.nonzero()[:, 0], (~met).nonzero()[:, 0]
+    if len(some) == 0:
+        return [(others, samples)]
+    groups = [(some, finer(rays[some], density_fns=densities)[0])]
+    return [*groups, (others, samples[others])] if len(others) else groups
+
+
+def joined(groups: Sequence[tuple[Rays, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
+    """Outputs of all rays from those of groups.
+
+    Args:
+        groups: the numbers of each group's rays, and their outputs (k, channels), the same ones in
+            all groups; every ray is in one of them.
+
+    Returns:
+        The outputs (rays, channels).
+    """
+    if len(groups) == 1:
+        return dict(groups[0][1])
+    count = sum(len(index) for index, _ in groups)
+    whole: dict[str, Tensor] = {}
+    for index, outputs in groups:
+        for name, value in outputs.items():
+            if name not in whole:
+                whole[name] = value.new_empty(count, *value.shape[1:])
+            whole[name][index] = value
+    return whole
+
+
+class EditedDensity:
+    """A density function for the proposal sampler that sees the layers where they are.
+
+    Args:
+        edits: the layers.
+        level: of the proposal networks.
+
+    Attributes:
+        met: (rays,), rays of the last call that may show a thing which was put elsewhere.
+    """
+
+    def __init__(self, edits: CompiledEdits, level: int) -> None:
+        self._edits, self._level = edits, level
+        self.met = torch.zeros(0, dtype=torch.bool)
+
+    def __call__(
+        self, positions: Float[Tensor, "*rays samples 3"]
+    ) -> Float[Tensor, "*rays samples 1"]:
+        edits, level = self._edits, self._level
+        along = _Along(positions.reshape(-1, 3), positions.shape[-2])
+        total = along.positions.new_zeros(len(along.positions), 1)
+        met = torch.zeros(len(total) // along.samples, dtype=torch.bool, device=total.device)
+        for layer in edits.layers:
+            own, there = own_positions(layer, along.positions, along.samples)
+            if there is None:
+                total = total + _kept_density(edits, layer, level, own, along, None)
+            elif len(there):
+                near = _kept_density(edits, layer, level, own, along, there)
+                total = total.index_add(0, there, near)
+                if layer.brought_by:
+                    alphas = alphas_from_density(near, along.gaps(there))[:, 0]
+                    met[there[alphas > VISIBLE_PROPOSAL_ALPHA] // along.samples] = True
+        self.met = met
+        return total.view(*positions.shape[:-1], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Along:
+    """Positions (n, 3) in the world, ray by ray, and how many are on each ray."""
+
+    positions: Float[Tensor, "n 3"]
+    samples: int
+
+    def gaps(self, index: Int[Tensor, " k"]) -> Float[Tensor, "k 1"]:
+        """How far some of them are from the next one; the last of a ray, from the one before."""
+        first = index - (index % self.samples == self.samples - 1).to(index)
+        return (self.positions[first + 1] - self.positions[first]).norm(dim=-1, keepdim=True)
+
+
+def _kept_density(
+    edits: CompiledEdits,
+    layer: Layer,
+    level: int,
+    own: Float[Tensor, "n 3"],
+    along: _Along,
+    index: Int[Tensor, " n"] | None,
+) -> Float[Tensor, "n 1"]:
+    """Proposal density of one layer, in 1 / world unit, with the alpha that its acts leave.
+
+    Args:
+        edits, layer, level: which.
+        own: positions in the coordinates of its matter.
+        along: all samples.
+        index: which of them these are; None: all.
+    """
+    matter = edits.matters[layer.matter]
+    density = matter.proposal(level, own)
+    if layer.pose is not None:
+        density = density / layer.pose.scale
+    fading = fading_at(layer, own, along.samples if index is None else None)
+    if fading is None:
+        return density
+    there = fading.nonzero()[:, 0]
+    if len(there) == 0:
+        return density
+    which = there if index is None else index[there]
+    deltas, ray = along.gaps(which), which // along.samples
+    thinner = _thinned(matter, layer.fades, density[there], own[there], deltas, ray)
+    return density.index_copy(0, there, thinner)
+
+
+def _thinned(
+    matter: Matter,
+    acts: tuple[Act, ...],
+    density: Float[Tensor, "n 1"],
+    own: Float[Tensor, "n 3"],
+    deltas: Float[Tensor, "n 1"],
+    ray: Int[Tensor, " n"],
+) -> Float[Tensor, "n 1"]:
+    """A proposal density with the alpha that acts leave, at positions where they may do so."""
+    alphas = alphas_from_density(density, deltas)
+    visible = alphas[:, 0] > VISIBLE_PROPOSAL_ALPHA
+    masks = masks_of(matter, acts, own, visible, exactly=False)
+    left = alphas
+    for act, mask in zip(acts, masks, strict=True):
+        if isinstance(act.operation, OPACITIES):
+            left, _ = apply_operations(left, left, [act.operation], [mask], ray)
+    passing = (1.0 - left).clamp_min(LEAST_PASSING)
+    thinner = -torch.log(passing) / deltas.clamp_min(LEAST_PASSING)
+    return torch.where(visible[:, None] & (left < alphas), torch.minimum(thinner, density), density)
