@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from nerfstudio.cameras.rays import RayBundle, RaySamples
 from nerfstudio.model_components.ray_samplers import ProposalNetworkSampler
 from torch import Tensor
@@ -20,7 +21,10 @@ from dff.rendering import alphas_from_density
 
 # Proposals only say where to look, so that thin fog need not be asked about.
 VISIBLE_PROPOSAL_ALPHA = 1e-2
+# Optical depth that lets 2% of the light through: few samples find what stops more than that.
+OPAQUE_DEPTH = 4.0
 
+Densities = Float[Tensor, "*rays samples 1"]
 Rays = Int[Tensor, " k"]
 
 
@@ -38,8 +42,9 @@ def sample_edited(
         rays: (n,), with near and far set.
         levels: how many proposal networks there are.
         sampler: of most rays.
-        finer: of those that may show a thing which was put elsewhere: the proposal networks were
-            trained to find it in its own place alone.
+        finer: as many proposal samples, but more where the field is asked: of rays at the rims of
+            what was put elsewhere, which the proposal networks were trained to find in its own
+            place alone.
 
     Returns:
         Groups of rays, their numbers and their samples; every ray is in one of them.
@@ -50,8 +55,14 @@ def sample_edited(
     some, others = met.nonzero()[:, 0], (~met).nonzero()[:, 0]
     if len(some) == 0:
         return [(others, samples)]
-    groups = [(some, finer(rays[some], density_fns=densities)[0])]
+    known = [functools.partial(_known, density.found[some]) for density in densities]
+    groups = [(some, finer(rays[some], density_fns=known)[0])]
     return [*groups, (others, samples[others])] if len(others) else groups
+
+
+def _known(densities: Densities, _: Float[Tensor, "*rays samples 3"]) -> Densities:
+    """Proposal densities of rays whose proposal samples were asked about before."""
+    return densities
 
 
 def joined(groups: Sequence[tuple[Rays, Mapping[str, Tensor]]]) -> dict[str, Tensor]:
@@ -84,16 +95,16 @@ class EditedDensity:
         level: of the proposal networks.
 
     Attributes:
-        met: (rays,), rays of the last call that may show a thing which was put elsewhere.
+        found: (rays, samples, 1), densities of the last call.
+        met: (rays,), its rays at the rim of a thing that was put elsewhere: all that it stops, but
+            not all light.
     """
 
     def __init__(self, edits: CompiledEdits, level: int) -> None:
         self._edits, self._level = edits, level
-        self.met = torch.zeros(0, dtype=torch.bool)
+        self.found, self.met = torch.zeros(0, 0, 1), torch.zeros(0, dtype=torch.bool)
 
-    def __call__(
-        self, positions: Float[Tensor, "*rays samples 3"]
-    ) -> Float[Tensor, "*rays samples 1"]:
+    def __call__(self, positions: Float[Tensor, "*rays samples 3"]) -> Densities:
         edits, level = self._edits, self._level
         along = _Along(positions.reshape(-1, 3), positions.shape[-2])
         total = along.positions.new_zeros(len(along.positions), 1)
@@ -106,10 +117,9 @@ class EditedDensity:
                 near = _kept_density(edits, layer, level, own, along, there)
                 total = total.index_add(0, there, near)
                 if layer.brought_by:
-                    alphas = alphas_from_density(near, along.gaps(there))[:, 0]
-                    met[there[alphas > VISIBLE_PROPOSAL_ALPHA] // along.samples] = True
-        self.met = met
-        return total.view(*positions.shape[:-1], 1)
+                    met |= along.at_rim(there, near)
+        self.found, self.met = total.view(*positions.shape[:-1], 1), met
+        return self.found
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +133,16 @@ class _Along:
         """How far some of them are from the next one; the last of a ray, from the one before."""
         first = index - (index % self.samples == self.samples - 1).to(index)
         return (self.positions[first + 1] - self.positions[first]).norm(dim=-1, keepdim=True)
+
+    def at_rim(
+        self, index: Int[Tensor, " k"], density: Float[Tensor, "k 1"]
+    ) -> Bool[Tensor, " rays"]:
+        """Rays on which densities at some of them stop light, but not nearly all of it."""
+        # One by one into place: sums over rays by index would not be the same every time on CUDA.
+        depths = density.new_zeros(len(self.positions))
+        depths[index] = (density * self.gaps(index))[:, 0]
+        depths = depths.view(-1, self.samples)
+        return (depths.amax(dim=1) > VISIBLE_PROPOSAL_ALPHA) & (depths.sum(dim=1) < OPAQUE_DEPTH)
 
 
 def _kept_density(

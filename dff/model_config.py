@@ -84,8 +84,8 @@ class DFFModelConfig(NerfactoModelConfig):
     eval_num_nerf_samples: int = 24
     """Samples per ray for the radiance field outside training."""
     eval_finer: int = 2
-    """Rays that meet what edits put elsewhere have so many times the samples: the proposal networks
-    were trained to find it in its own place, from the sides that the photos show."""
+    """Rays at the rims of what edits put elsewhere have so many times the samples: the proposal
+    networks were trained to find it in its own place, from the sides that the photos show."""
     eval_histogram_padding: float = 0.01
     """Added to proposal weights outside training: smaller finds the surface with fewer samples, and
     what edits move or uncover worse."""

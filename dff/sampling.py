@@ -21,12 +21,11 @@ def training_sampler(config: DFFModelConfig) -> ProposalNetworkSampler:
 
 
 def rendering_sampler(config: DFFModelConfig, finer: int = 1) -> ProposalNetworkSampler:
-    """Samples in the same places every time, ``finer`` times as many as the config says.
+    """Samples in the same places every time, where the field is asked ``finer`` times as many.
 
-    More of them need less padding: it is added to each of more bins, to find with few samples what
-    the proposal networks do not expect.
+    The more there are, the less padding they need to find what the proposal networks do not expect.
     """
-    samples = (finer * config.eval_num_proposal_samples,) * config.num_proposal_iterations
+    samples = (config.eval_num_proposal_samples,) * config.num_proposal_iterations
     return ProposalNetworkSampler(
         num_nerf_samples_per_ray=finer * config.eval_num_nerf_samples,
         num_proposal_samples_per_ray=samples,

@@ -1,8 +1,9 @@
-"""Rays that show what was put elsewhere have more samples, and no other ray has."""
+"""Rays at the rim of what was put elsewhere have more samples, and no other ray has."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,25 @@ from dff.sampling import rendering_sampler
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from two_walls import density_fn, matter
+from two_walls import PLANE, WALL, between, density_fn, matter
 
 LIFT = 0.9
 # A round piece of the wall, whose upper side lies at a distance of 1.8 from the camera.
 PIECE = Ball(torch.tensor([0.5, 0.5, 1.0]), 0.3)
 
 
-def lifted_piece() -> CompiledEdits:
+def thin_density(positions: torch.Tensor) -> torch.Tensor:
+    """A wall through which 45% of the light comes, and an opaque plane."""
+    return 2.0 * between(positions, WALL) + 50.0 * between(positions, PLANE)
+
+
+def lifted_piece(density=thin_density) -> CompiledEdits:
     """The walls, and a copy of the piece nearer to the camera."""
     up = torch.tensor([0.0, 0.0, LIFT])
     pose = Similarity.about(torch.zeros(3), torch.eye(3), 1.0, up)
     piece = Layer(0, (Act(0, Extract(), 0),), pose, frozenset({0}), PIECE)
-    return CompiledEdits((Layer(0), piece), (matter(),), (Duplicate(translate=(0, 0, LIFT)),))
+    made = replace(matter(), density_fns=[density])
+    return CompiledEdits((Layer(0), piece), (made,), (Duplicate(translate=(0, 0, LIFT)),))
 
 
 def rays_at(x: torch.Tensor) -> RayBundle:
@@ -62,7 +69,7 @@ def test_only_rays_that_show_the_copy_are_sampled_more_finely():
     assert some.tolist() == MET
     assert others.tolist() == [0, 2, 4]
     assert fine.shape == (3, 48)
-    untouched, _, _ = plain(rays_at(ACROSS[others]), density_fns=[density_fn])
+    untouched, _, _ = plain(rays_at(ACROSS[others]), density_fns=[thin_density])
     for name in ("starts", "ends"):
         assert torch.equal(getattr(coarse.frustums, name), getattr(untouched.frustums, name))
 
@@ -74,19 +81,22 @@ def test_rays_of_one_kind_are_one_group(x):
     assert samples.shape == (len(x), 24 if len(x) == 2 else 48)
 
 
+def test_what_stops_all_light_is_found_without_more_samples():
+    ((index, samples),) = sample_edited(lifted_piece(density_fn), rays_at(ACROSS), 1, *samplers())
+    assert len(index) == len(ACROSS)
+    assert samples.shape == (len(ACROSS), 24)
+
+
 def test_finer_samples_crowd_on_the_copy():
-    """The copy's upper side is at 1.8 - 0.9: how near samples come to it from both sides."""
+    def inside(finer: int) -> torch.Tensor:
+        """Samples of each of the rays that lie in the copy."""
+        made = samplers(eval_num_proposal_samples=32, eval_num_nerf_samples=8, eval_finer=finer)
+        _, samples = sample_edited(lifted_piece(), rays_at(ACROSS), 1, *made)[0]
+        places = samples.frustums.get_positions() - torch.tensor([0.0, 0.0, LIFT])
+        return between(places, WALL)[..., 0].sum(dim=1)
 
-    def gap(**options) -> float:
-        groups = sample_edited(lifted_piece(), rays_at(ACROSS), 1, *samplers(**options))
-        places = groups[0][1].frustums.get_positions()[..., 2]
-        front = 3.0 - (1.8 - LIFT)
-        above = torch.where(places > front, places, torch.inf).amin(dim=1)
-        below = torch.where(places <= front, places, -torch.inf).amax(dim=1)
-        return float((above - below)[: len(MET)].amax())
-
-    alike = {"eval_num_proposal_samples": 16, "eval_num_nerf_samples": 8}
-    assert gap(**alike, eval_finer=4) < 0.5 * gap(**alike, eval_finer=1)
+    assert (inside(1) >= 1).all()
+    assert (inside(4) >= 3 * inside(1)).all()
 
 
 def test_outputs_come_in_the_order_of_the_rays():

@@ -46,12 +46,10 @@ class FoldedQueries:
             (..., n) in [-1, 1]; 0 where the decoded feature is zero.
         """
         wide = hidden if hidden.dtype in (torch.float32, torch.float64) else hidden.float()
-        rows = torch.cat([self.root, self.directions]).to(wide)
-        offset = rows[:, -1] if accumulation is None else accumulation.to(wide) * rows[:, -1]
-        decoded, dots = (wide @ rows[:, :-1].T + offset).split(
-            [len(self.root), len(self.directions)], dim=-1
-        )
-        length = torch.linalg.vector_norm(decoded, dim=-1, keepdim=True)
+        last = torch.ones_like(wide[..., :1]) if accumulation is None else accumulation.to(wide)
+        extended = torch.cat([wide, last], dim=-1)
+        length = torch.linalg.vector_norm(extended @ self.root.to(wide).T, dim=-1, keepdim=True)
+        dots = extended @ self.directions.to(wide).T
         return (dots / length.clamp_min(1e-12)).clamp(-1.0, 1.0)
 
     def scores(
