@@ -89,7 +89,7 @@ class DFFModelConfig(NerfactoModelConfig):
     eval_histogram_padding: float = 0.01
     """Added to proposal weights outside training: smaller finds the surface with fewer samples, and
     what edits move or uncover worse."""
-    eval_num_rays_per_chunk: int = 4096
+    eval_num_rays_per_chunk: int = 8192
     """Rays rendered at once outside training."""
     train_features: bool = True
     """Distil the teacher; without it this is a fast radiance field that cannot be queried."""
