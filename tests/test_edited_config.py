@@ -72,12 +72,15 @@ def render_with_nerfstudio(config: Path, camera_path: dict, folder: Path) -> Non
     )
 
 
-def test_nerfstudio_shows_what_dff_render_shows(trained, tmp_path, monkeypatch):
-    document = write_document(
-        tmp_path / "work" / "edits.yml",
-        {"type": "delete"},
-        {"type": "recolor", "function": "hue", "degrees": 90},
-    )
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [{"type": "delete"}, {"type": "recolor", "function": "hue", "degrees": 90}],
+        [{"type": "duplicate", "translate": [0.3, 0.0, 0.0], "count": 2}],
+    ],
+)
+def test_nerfstudio_shows_what_dff_render_shows(trained, tmp_path, monkeypatch, operations):
+    document = write_document(tmp_path / "work" / "edits.yml", *operations)
     camera_path = write_camera_path(tmp_path / "path.json")
     edited = tmp_path / "elsewhere" / "edited.yml"
     common = ("render", "--load-config", str(trained), "--camera-path", str(tmp_path / "path.json"))
