@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -52,9 +53,9 @@ def sample_edited(
     densities = [EditedDensity(edits, level) for level in range(levels)]
     samples, _, _ = sampler(rays, density_fns=densities)
     met = torch.stack([density.met for density in densities]).any(dim=0)
+    if finer is sampler or not bool(met.any()):
+        return [(torch.arange(len(rays), device=met.device), samples)]
     some, others = met.nonzero()[:, 0], (~met).nonzero()[:, 0]
-    if len(some) == 0:
-        return [(others, samples)]
     known = [functools.partial(_known, density.found[some]) for density in densities]
     groups = [(some, finer(rays[some], density_fns=known)[0])]
     return [*groups, (others, samples[others])] if len(others) else groups
@@ -112,68 +113,74 @@ class EditedDensity:
         for layer in edits.layers:
             own, there = own_positions(layer, along.positions, along.samples)
             if there is None:
-                total = total + _kept_density(edits, layer, level, own, along, None)
+                total = total + _kept_density(edits, layer, level, own, along)
             elif len(there):
-                near = _kept_density(edits, layer, level, own, along, there)
+                some = along.at(there)
+                near = _kept_density(edits, layer, level, own, some)
                 total = total.index_add(0, there, near)
                 if layer.brought_by:
-                    met |= along.at_rim(there, near)
+                    met |= some.at_rim(near)
         self.found, self.met = total.view(*positions.shape[:-1], 1), met
         return self.found
 
 
 @dataclass(frozen=True, eq=False)
 class _Along:
-    """Positions (n, 3) in the world, ray by ray, and how many are on each ray."""
+    """Positions along rays, in the world, or some of them.
+
+    Attributes:
+        positions: (n, 3), all of them, ray by ray.
+        samples: how many are on each ray.
+        index: (k,), which are meant; None: all.
+    """
 
     positions: Float[Tensor, "n 3"]
     samples: int
+    index: Int[Tensor, " k"] | None = None
 
-    def gaps(self, index: Int[Tensor, " k"]) -> Float[Tensor, "k 1"]:
-        """How far some of them are from the next one; the last of a ray, from the one before."""
-        first = index - (index % self.samples == self.samples - 1).to(index)
+    def at(self, index: Int[Tensor, " k"]) -> _Along:
+        """Those that have these numbers among all."""
+        return replace(self, index=index)
+
+    @cached_property
+    def gaps(self) -> Float[Tensor, "k 1"]:
+        """How far each is from the next one; the last of a ray, from the one before."""
+        assert self.index is not None
+        first = self.index - (self.index % self.samples == self.samples - 1).to(self.index)
         return (self.positions[first + 1] - self.positions[first]).norm(dim=-1, keepdim=True)
 
-    def at_rim(
-        self, index: Int[Tensor, " k"], density: Float[Tensor, "k 1"]
-    ) -> Bool[Tensor, " rays"]:
-        """Rays on which densities at some of them stop light, but not nearly all of it."""
+    def at_rim(self, density: Float[Tensor, "k 1"]) -> Bool[Tensor, " rays"]:
+        """Rays on which densities at these stop light, but not nearly all of it."""
         # One by one into place: sums over rays by index would not be the same every time on CUDA.
         depths = density.new_zeros(len(self.positions))
-        depths[index] = (density * self.gaps(index))[:, 0]
+        depths[self.index] = (density * self.gaps)[:, 0]
         depths = depths.view(-1, self.samples)
         return (depths.amax(dim=1) > VISIBLE_PROPOSAL_ALPHA) & (depths.sum(dim=1) < OPAQUE_DEPTH)
 
 
 def _kept_density(
-    edits: CompiledEdits,
-    layer: Layer,
-    level: int,
-    own: Float[Tensor, "n 3"],
-    along: _Along,
-    index: Int[Tensor, " n"] | None,
-) -> Float[Tensor, "n 1"]:
+    edits: CompiledEdits, layer: Layer, level: int, own: Float[Tensor, "k 3"], along: _Along
+) -> Float[Tensor, "k 1"]:
     """Proposal density of one layer, in 1 / world unit, with the alpha that its acts leave.
 
     Args:
         edits, layer, level: which.
         own: positions in the coordinates of its matter.
-        along: all samples.
-        index: which of them these are; None: all.
+        along: the same in the world.
     """
     matter = edits.matters[layer.matter]
     density = matter.proposal(level, own)
     if layer.pose is not None:
         density = density / layer.pose.scale
-    fading = fading_at(layer, own, along.samples if index is None else None)
-    if fading is None:
+    if not layer.fades:
         return density
-    there = fading.nonzero()[:, 0]
+    if along.index is not None:
+        return _thinned(matter, layer.fades, density, own, along)
+    # Of a whole scene, only where its acts can reach.
+    there = fading_at(layer, own, along.samples).nonzero()[:, 0]
     if len(there) == 0:
         return density
-    which = there if index is None else index[there]
-    deltas, ray = along.gaps(which), which // along.samples
-    thinner = _thinned(matter, layer.fades, density[there], own[there], deltas, ray)
+    thinner = _thinned(matter, layer.fades, density[there], own[there], along.at(there))
     return density.index_copy(0, there, thinner)
 
 
@@ -182,17 +189,17 @@ def _thinned(
     acts: tuple[Act, ...],
     density: Float[Tensor, "n 1"],
     own: Float[Tensor, "n 3"],
-    deltas: Float[Tensor, "n 1"],
-    ray: Int[Tensor, " n"],
+    along: _Along,
 ) -> Float[Tensor, "n 1"]:
     """A proposal density with the alpha that acts leave, at positions where they may do so."""
-    alphas = alphas_from_density(density, deltas)
+    assert along.index is not None
+    alphas = alphas_from_density(density, along.gaps)
     visible = alphas[:, 0] > VISIBLE_PROPOSAL_ALPHA
     masks = masks_of(matter, acts, own, visible, exactly=False)
-    left = alphas
+    left, ray = alphas, along.index // along.samples
     for act, mask in zip(acts, masks, strict=True):
         if isinstance(act.operation, OPACITIES):
             left, _ = apply_operations(left, left, [act.operation], [mask], ray)
     passing = (1.0 - left).clamp_min(LEAST_PASSING)
-    thinner = -torch.log(passing) / deltas.clamp_min(LEAST_PASSING)
+    thinner = -torch.log(passing) / along.gaps.clamp_min(LEAST_PASSING)
     return torch.where(visible[:, None] & (left < alphas), torch.minimum(thinner, density), density)

@@ -39,11 +39,10 @@ class _Asked:
     ray: Int[Tensor, " n"]
     per_ray: int | None
 
-    def at(self, index: Int[Tensor, " k"]) -> _Asked:
-        """Some of them."""
-        names = ("positions", "deltas", "last", "ray")
-        given = {name: getattr(self, name)[index] for name in names}
-        return replace(self, **given, per_ray=None)
+    def at(self, index: Int[Tensor, " k"], positions: Float[Tensor, "k 3"]) -> _Asked:
+        """Some of them, at other positions."""
+        given = {name: getattr(self, name)[index] for name in ("deltas", "last", "ray")}
+        return replace(self, **given, positions=positions, per_ray=None)
 
     def coloured(
         self, alphas: Float[Tensor, "n 1"], fading: Bool[Tensor, " n"] | None = None
@@ -158,12 +157,12 @@ def _layer_samples(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int
         return _at(edits, layer, replace(asked, positions=own), steps)
     if len(there) == 0:
         return EditedSamples.nothing(asked.positions, steps)
-    near = replace(asked.at(there), positions=own)
-    return _at(edits, layer, near, steps).spread(there, len(asked.positions))
+    near = _at(edits, layer, asked.at(there, own), steps)
+    return near.spread(there, len(asked.positions))
 
 
 def own_positions(
-    layer: Layer, positions: Float[Tensor, "n 3"], per_ray: int | None
+    layer: Layer, positions: Float[Tensor, "n 3"], per_ray: int | None = None
 ) -> tuple[Float[Tensor, "k 3"], Int[Tensor, " k"] | None]:
     """Positions that can matter in a layer, in the coordinates of its matter, and which they are.
 
@@ -191,7 +190,7 @@ def _at(edits: CompiledEdits, layer: Layer, asked: _Asked, steps: int) -> Edited
     # The last sample of a ray stands for all that lies behind it: it is asked about as if opaque.
     far = asked.last[:, None].to(alphas) if opaque else torch.zeros_like(alphas)
     # What lies behind something that no act reaches stays unseen, whatever they do.
-    fading = fading_at(layer, own, asked.per_ray)
+    fading = fading_at(layer, own, asked.per_ray) if layer.fades else None
     coloured = asked.coloured(alphas, fading)
     visible = (visible | asked.last if opaque else visible) & coloured
     if fading is not None and len(layer.fades) == len(layer.acts):
@@ -278,18 +277,14 @@ def rays_of(flat: Float[Tensor, "n C"], samples: int) -> Int[Tensor, " n"]:
     return torch.arange(len(flat) // samples, device=flat.device).repeat_interleave(samples)
 
 
-def fading_at(
-    layer: Layer, own: Float[Tensor, "n 3"], per_ray: int | None
-) -> Bool[Tensor, " n"] | None:
-    """At which positions its acts may change what is stopped; None: at none, whatever they are.
+def fading_at(layer: Layer, own: Float[Tensor, "n 3"], per_ray: int | None) -> Bool[Tensor, " n"]:
+    """At which positions a layer's acts may change what is stopped.
 
     Args:
-        layer: which.
+        layer: which; at least one of its acts does so.
         own: positions in the coordinates of its matter.
         per_ray: how many there are of each ray; None where they are not as many on every ray.
     """
-    if not layer.fades:
-        return None
     balls = [None if isinstance(act.operation, Extract) else act.ball for act in layer.fades]
     near = torch.zeros(len(own), dtype=torch.bool, device=own.device)
     for ball in balls:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dff.edited_sampling import masks_of
+from dff.edited_sampling import masks_of, own_positions
 from dff.edits.apply import apply_operations
 from dff.edits.compiled import CompiledEdits
 from dff.edits.operations import OPACITIES
@@ -42,24 +42,22 @@ def trained_places(
     most = points.new_full((len(points), 1), LEAST_ALPHA)
     places = points.clone()
     for layer in edits.layers:
-        pose = layer.pose
-        own = points if pose is None else pose.inverse().apply(points)
-        near = ours.new_ones(len(own)) if layer.ball is None else layer.ball.holds(own)
-        if not near.any():
+        own, near = own_positions(layer, points)
+        if near is None:
+            near = torch.arange(len(points), device=points.device)
+        if len(near) == 0:
             continue
         matter = edits.matters[layer.matter]
-        here = own[near]
-        density, _ = matter.density(here)
-        alphas = alphas_from_density(density, length[near] / (1.0 if pose is None else pose.scale))
-        masks = masks_of(matter, layer.fades, here, alphas[:, 0] > LEAST_ALPHA)
-        rgb = here.new_zeros(len(here), 3)
+        density, _ = matter.density(own)
+        scale = 1.0 if layer.pose is None else layer.pose.scale
+        alphas = alphas_from_density(density, length[near] / scale)
+        masks = masks_of(matter, layer.fades, own, alphas[:, 0] > LEAST_ALPHA)
+        rgb = own.new_zeros(len(own), 3)
         for act, mask in zip(layer.fades, masks, strict=True):
             assert isinstance(act.operation, OPACITIES)
             alphas, rgb = apply_operations(alphas, rgb, [act.operation], [mask])
-        found = torch.zeros_like(most)
-        found[near] = alphas
-        better = (found > most)[:, 0]
-        most = torch.where(better[:, None], found, most)
-        places[better] = own[better]
-        ours[better] = layer.matter == 0
+        better = (alphas > most[near])[:, 0]
+        here = near[better]
+        most[here], places[here] = alphas[better], own[better]
+        ours[here] = layer.matter == 0
     return places, ours

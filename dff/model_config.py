@@ -129,6 +129,7 @@ class DFFModelConfig(NerfactoModelConfig):
             "feature_warmup": 0,
             "feature_samples_per_ray": 1,
             "opacity_warmup": 0,
+            "eval_finer": 1,
         }
         for name, bound in least.items():
             value = getattr(self, name)

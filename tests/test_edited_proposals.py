@@ -81,6 +81,13 @@ def test_rays_of_one_kind_are_one_group(x):
     assert samples.shape == (len(x), 24 if len(x) == 2 else 48)
 
 
+def test_where_none_is_finer_nothing_is_sampled_again():
+    plain, _ = samplers()
+    ((index, samples),) = sample_edited(lifted_piece(), rays_at(ACROSS), 1, plain, plain)
+    assert index.tolist() == list(range(len(ACROSS)))
+    assert samples.shape == (len(ACROSS), 24)
+
+
 def test_what_stops_all_light_is_found_without_more_samples():
     ((index, samples),) = sample_edited(lifted_piece(density_fn), rays_at(ACROSS), 1, *samplers())
     assert len(index) == len(ACROSS)

@@ -40,6 +40,7 @@ OURS = [
         ("feature_warmup", -5),
         ("feature_samples_per_ray", 0),
         ("opacity_warmup", -1),
+        ("eval_finer", 0),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_read(name, value):
